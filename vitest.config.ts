@@ -1,0 +1,46 @@
+import { defineConfig } from 'vitest/config';
+
+// The `source` condition makes `#lib/file.js` mean the TypeScript file, so tests run on what is being edited.
+const conditions = ['source', 'node', 'import', 'default'];
+
+export default defineConfig({
+  resolve: { conditions },
+  ssr: { resolve: { conditions } },
+  test: {
+    projects: [
+      {
+        extends: true,
+        test: {
+          name: 'unit',
+          include: ['{apps,libs}/*/src/**/*.test.ts', 'test/conventions/**/*.test.ts'],
+          exclude: ['**/*.int.test.ts'],
+        },
+      },
+      {
+        extends: true,
+        test: {
+          name: 'integration',
+          include: ['{apps,libs}/*/src/**/*.int.test.ts'],
+          globalSetup: ['libs/testkit/src/broker-for-tests.ts'],
+          testTimeout: 60_000,
+          hookTimeout: 120_000,
+          maxWorkers: 2,
+        },
+      },
+      {
+        extends: true,
+        test: {
+          name: 'e2e',
+          include: ['test/e2e/**/*.test.ts'],
+          testTimeout: 300_000,
+          hookTimeout: 300_000,
+          fileParallelism: false,
+        },
+      },
+      {
+        extends: true,
+        test: { name: 'accuracy', include: ['test/accuracy/**/*.test.ts'], fileParallelism: false },
+      },
+    ],
+  },
+});
