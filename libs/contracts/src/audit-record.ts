@@ -1,0 +1,68 @@
+/**
+ * `audit.log.v1` holds, in order, one salted hash per entry; `audit.entries.v1` holds the entries. An entry can be
+ * destroyed at the end of its own retention, while the log, and every proof over it, stays.
+ */
+import { createHash, randomBytes, randomUUID } from 'node:crypto';
+import type { Role } from '#domain/identity.js';
+
+/** The six operations of the Data Protection Act 2018, section 62(1). */
+export const AUDIT_OPERATIONS = [
+  'collection',
+  'alteration',
+  'consultation',
+  'disclosure',
+  'combination',
+  'erasure',
+] as const;
+export type AuditOperation = (typeof AUDIT_OPERATIONS)[number];
+
+/** What is said about one operation. Never a face, a template or a probe (its SHA-256 at most). */
+export interface AuditStatement {
+  readonly operation: AuditOperation;
+  /** What was done, for example `operator-search` or `operator-search-answered`. */
+  readonly action: string;
+  readonly actor: string;
+  readonly role: Role | 'system';
+  readonly system?: string;
+  readonly purpose: string;
+  readonly justification?: string;
+  readonly searchId?: string;
+  /** Whose data: the subjects and images concerned. */
+  readonly subjectIds?: readonly string[];
+  readonly imageIds?: readonly string[];
+  /** To whom it was disclosed. */
+  readonly recipients?: readonly string[];
+  readonly probeSha256?: string;
+  readonly modelId?: string;
+  readonly thresholdVersion?: number;
+  readonly detail?: Readonly<Record<string, string | number | boolean>>;
+}
+
+export interface AuditEntry extends AuditStatement {
+  readonly eventId: string;
+  /** ISO 8601. */
+  readonly at: string;
+  /** 32 random bytes, base64: without the entry, nobody can guess its contents from the leaf. */
+  readonly salt: string;
+}
+
+const SALT_BYTES = 32;
+
+export function auditEntry(statement: AuditStatement, now: Date = new Date()): AuditEntry {
+  return {
+    eventId: randomUUID(),
+    at: now.toISOString(),
+    salt: randomBytes(SALT_BYTES).toString('base64'),
+    ...statement,
+  };
+}
+
+/** The entry's bytes as they are stored and hashed: JSON exactly as written, so that no canonical form is needed. */
+export function encodeAuditEntry(entry: AuditEntry): Buffer {
+  return Buffer.from(JSON.stringify(entry));
+}
+
+/** The log's value for an entry: SHA-256 over the entry's stored bytes, which hold the salt. 32 bytes. */
+export function auditLeaf(encodedEntry: Buffer): Buffer {
+  return createHash('sha256').update(encodedEntry).digest();
+}

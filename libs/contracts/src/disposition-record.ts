@@ -1,0 +1,31 @@
+/** `custody.dispositions.v1`: what may not be searched, and what is erased for ever. A null makes an image active again. */
+import { z } from 'zod';
+import type { Disposition } from '#domain/disposition.js';
+import { cloudEventHeaders, JSON_CONTENT, type Headers } from './cloud-events.js';
+import { parseJsonValue } from './json-value.js';
+import { imageIdSchema, instantSchema, offsetSchema } from './record-schemas.js';
+
+export const DISPOSITION_TYPE = 'custody.disposition.v1';
+
+const dispositionSchema = z.object({
+  imageId: imageIdSchema,
+  kind: z.enum(['restricted', 'retired', 'erased']),
+  since: instantSchema,
+  authority: z.string(),
+  reason: z.string(),
+  sourceOffset: offsetSchema,
+  erasedThrough: offsetSchema.optional(),
+});
+
+export function dispositionHeaders(id: string, source: string): Headers {
+  return cloudEventHeaders({ type: DISPOSITION_TYPE, source, subject: id, contentType: JSON_CONTENT });
+}
+
+export function encodeDisposition(disposition: Disposition): Buffer {
+  return Buffer.from(JSON.stringify(disposition));
+}
+
+/** @throws Refusal RECORD_NOT_JSON, RECORD_SCHEMA */
+export function parseDisposition(value: Buffer): Disposition {
+  return parseJsonValue(dispositionSchema, value) as Disposition;
+}

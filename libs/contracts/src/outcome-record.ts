@@ -1,0 +1,61 @@
+/** `custody.outcomes.v1`: what became of each record on `custody.images.v1`. */
+import { z } from 'zod';
+import type { ImageOutcome } from '#domain/image-outcome.js';
+import { cloudEventHeaders, JSON_CONTENT, type Headers } from './cloud-events.js';
+import { parseJsonValue } from './json-value.js';
+import {
+  detectedFaceSchema,
+  faceBoxSchema,
+  imageIdSchema,
+  instantSchema,
+  modelIdSchema,
+  offsetSchema,
+  partitionSchema,
+} from './record-schemas.js';
+
+export const OUTCOME_TYPE = 'custody.outcome.v1';
+
+const place = z.object({ partition: partitionSchema, offset: offsetSchema });
+const base = { imageId: imageIdSchema, at: instantSchema, source: place };
+
+const outcomeSchema = z.discriminatedUnion('outcome', [
+  z.object({
+    ...base,
+    outcome: z.literal('enrolled'),
+    modelId: modelIdSchema,
+    template: place,
+    faceBox: faceBoxSchema,
+    facesFound: z.number().int(),
+    embeddingNorm: z.number(),
+    warnings: z.array(z.string()),
+  }),
+  z.object({
+    ...base,
+    outcome: z.literal('refused'),
+    code: z.string(),
+    detail: z.string(),
+    faces: z.array(detectedFaceSchema).optional(),
+  }),
+  z.object({ ...base, outcome: z.literal('failed'), code: z.string(), detail: z.string() }),
+  z.object({ ...base, outcome: z.literal('superseded'), by: z.enum(['later-image', 'erasure']) }),
+  z.object({
+    ...base,
+    outcome: z.literal('erased'),
+    authority: z.string(),
+    reason: z.string(),
+    disposition: place,
+  }),
+]);
+
+export function outcomeHeaders(outcome: ImageOutcome, source: string): Headers {
+  return cloudEventHeaders({ type: OUTCOME_TYPE, source, subject: outcome.imageId, contentType: JSON_CONTENT });
+}
+
+export function encodeOutcome(outcome: ImageOutcome): Buffer {
+  return Buffer.from(JSON.stringify(outcome));
+}
+
+/** @throws Refusal RECORD_NOT_JSON, RECORD_SCHEMA */
+export function parseOutcome(value: Buffer | null): ImageOutcome {
+  return parseJsonValue(outcomeSchema, value) as ImageOutcome;
+}

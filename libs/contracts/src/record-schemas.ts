@@ -1,0 +1,63 @@
+/** Pieces that several records' schemas share. The branded ids check what the domain's constructors check. */
+import { z } from 'zod';
+import type { FaceBox, FaceChoice } from '#domain/face.js';
+import type { AgeBand, GalleryFilter, Sex } from '#domain/gallery.js';
+import type { ImageId, ModelId, Offset, SearchId, SubjectId } from '#domain/ids.js';
+
+const externalId = z.string().regex(/^[\x21-\x7e]{1,128}$/);
+
+export const imageIdSchema = externalId as unknown as z.ZodType<ImageId>;
+export const subjectIdSchema = externalId as unknown as z.ZodType<SubjectId>;
+export const searchIdSchema = z.uuid() as unknown as z.ZodType<SearchId>;
+export const modelIdSchema = z.string().regex(/^[0-9a-f]{16}$/) as unknown as z.ZodType<ModelId>;
+export const offsetSchema = z.number().int().nonnegative() as unknown as z.ZodType<Offset>;
+export const partitionSchema = z.number().int().nonnegative();
+export const instantSchema = z.iso.datetime({ offset: true });
+/** A date or an instant: custody systems know either. */
+export const dateOrInstantSchema = z.union([z.iso.date(), instantSchema]);
+
+export const SEXES = ['female', 'male', 'other', 'unknown'] as const satisfies readonly Sex[];
+export const AGE_BANDS = [
+  '10-17',
+  '18-24',
+  '25-34',
+  '35-49',
+  '50-64',
+  '65+',
+  'unknown',
+] as const satisfies readonly AgeBand[];
+export const sexSchema = z.enum(SEXES);
+export const ageBandSchema = z.enum(AGE_BANDS);
+
+export const faceBoxSchema: z.ZodType<FaceBox> = z.object({
+  left: z.number(),
+  top: z.number(),
+  right: z.number(),
+  bottom: z.number(),
+});
+
+export const faceChoiceSchema: z.ZodType<FaceChoice> = z.union([
+  z.number().int().nonnegative(),
+  z.enum(['largest', 'central']),
+]);
+
+export const detectedFaceSchema = z.object({
+  index: z.number().int().nonnegative(),
+  box: faceBoxSchema,
+  confidence: z.number(),
+});
+
+/** More image ids than this to leave out are a search of another kind. */
+const EXCLUDED_IMAGES_MAX = 1000;
+
+export const galleryFilterSchema = z
+  .object({
+    force: z.string().min(1).max(64),
+    capturedFrom: dateOrInstantSchema,
+    capturedTo: dateOrInstantSchema,
+    sex: sexSchema,
+    ageBand: ageBandSchema,
+    excludeImageIds: z.array(imageIdSchema).max(EXCLUDED_IMAGES_MAX),
+  })
+  .partial()
+  .strict() as unknown as z.ZodType<GalleryFilter>;

@@ -1,0 +1,105 @@
+/**
+ * `gallery.templates.<modelId>.v1`: one face's template, float32 little-endian, with what a candidate shows of it in the
+ * headers. Read by hand rather than through a schema library: a shard replays hundreds of thousands of them.
+ */
+import { Refusal } from '#domain/errors.js';
+import type { FaceBox } from '#domain/face.js';
+import type { AgeBand, Sex, TemplateMetadata, TemplateSource } from '#domain/gallery.js';
+import { imageId, offset, subjectId, type ImageId, type ModelId } from '#domain/ids.js';
+import { cloudEventHeaders, type Headers } from './cloud-events.js';
+import { optional } from './custody-image.js';
+
+export const TEMPLATE_TYPE = 'gallery.template.v1';
+export const TEMPLATE_TOMBSTONE_TYPE = 'gallery.template-erased.v1';
+
+export interface TemplateRecord {
+  readonly modelId: ModelId;
+  readonly metadata: TemplateMetadata;
+  readonly source: TemplateSource;
+}
+
+export function templateHeaders(record: TemplateRecord, source: string): Headers {
+  const { metadata } = record;
+  return cloudEventHeaders({
+    type: TEMPLATE_TYPE,
+    source,
+    subject: metadata.imageId,
+    contentType: 'application/octet-stream',
+    extensions: {
+      modelid: record.modelId,
+      subjectid: metadata.subjectId,
+      force: metadata.force,
+      custodyref: metadata.custodyReference,
+      capturedat: metadata.capturedAt,
+      sex: metadata.sex,
+      ageband: metadata.ageBand,
+      facebox: metadata.faceBox && formatBox(metadata.faceBox),
+      norm: metadata.embeddingNorm?.toFixed(4),
+      sourceoffset: String(record.source.sourceOffset),
+      acceptedat: String(record.source.acceptedAtMs),
+    },
+  });
+}
+
+export function templateTombstoneHeaders(id: ImageId, source: string): Headers {
+  return cloudEventHeaders({ type: TEMPLATE_TOMBSTONE_TYPE, source, subject: id });
+}
+
+/** @throws Refusal TEMPLATE_UNUSABLE with what is wrong */
+export function parseTemplateRecord(key: Buffer | null, headers: Headers): TemplateRecord {
+  try {
+    const id = imageId((key ?? Buffer.alloc(0)).toString('latin1'));
+    const norm = headers['ce_norm'];
+    const box = headers['ce_facebox'];
+    return {
+      modelId: (headers['ce_modelid'] ?? '') as ModelId,
+      metadata: {
+        imageId: id,
+        subjectId: subjectId(headers['ce_subjectid'] ?? ''),
+        ...optional('force', headers['ce_force']),
+        ...optional('custodyReference', headers['ce_custodyref']),
+        ...optional('capturedAt', headers['ce_capturedat']),
+        ...optional('sex', headers['ce_sex'] as Sex | undefined),
+        ...optional('ageBand', headers['ce_ageband'] as AgeBand | undefined),
+        ...optional('faceBox', box === undefined ? undefined : parseBox(box)),
+        ...optional('embeddingNorm', norm === undefined ? undefined : Number(norm)),
+      },
+      source: {
+        sourceOffset: offset(headers['ce_sourceoffset'] ?? 'missing'),
+        acceptedAtMs: offset(headers['ce_acceptedat'] ?? 'missing'),
+      },
+    };
+  } catch (error) {
+    throw new Refusal('TEMPLATE_UNUSABLE', 'The template record’s key or headers cannot be read.', undefined, {
+      cause: error,
+    });
+  }
+}
+
+/**
+ * The value of a template record. Copies, because a record's buffer is a view of a whole fetch response.
+ *
+ * @throws Refusal TEMPLATE_UNUSABLE when the length is not 4 bytes a component
+ */
+export function decodeTemplate(value: Buffer, dimension: number): Float32Array {
+  if (value.length !== dimension * Float32Array.BYTES_PER_ELEMENT) {
+    throw new Refusal('TEMPLATE_UNUSABLE', `The template has ${value.length} bytes, not ${dimension} float32.`);
+  }
+  const copy = new Float32Array(dimension);
+  value.copy(Buffer.from(copy.buffer));
+  return copy;
+}
+
+export function encodeTemplate(template: Float32Array): Buffer {
+  return Buffer.from(template.buffer, template.byteOffset, template.byteLength);
+}
+
+function formatBox(box: FaceBox): string {
+  return [box.left, box.top, box.right, box.bottom].map((side) => Math.round(side)).join(',');
+}
+
+function parseBox(text: string): FaceBox {
+  const [left, top, right, bottom] = text.split(',').map(Number);
+  if (![left, top, right, bottom].every(Number.isFinite)) throw new Refusal('BAD_METADATA', 'ce_facebox is not a box.');
+  return { left: left!, top: top!, right: right!, bottom: bottom! };
+}

@@ -1,0 +1,41 @@
+/**
+ * Dispositions decide what may be searched. Every ingest, index and query replica reads them whole before it is ready.
+ *
+ * `restricted` and `retired` suppress an image until they are lifted. `erased` is a bound and stays for ever: whatever
+ * came from a `custody.images` record at or below `sourceOffset` is gone; an image that was enrolled again afterwards
+ * has a greater source offset and is active. So an erasure is never taken back, by a late template or by a new one.
+ */
+import type { ImageId, Offset } from './ids.js';
+
+export type DispositionKind = 'restricted' | 'retired' | 'erased';
+
+export interface Disposition {
+  readonly imageId: ImageId;
+  readonly kind: DispositionKind;
+  /** ISO 8601. */
+  readonly since: string;
+  readonly authority: string;
+  readonly reason: string;
+  /** The `custody.images` record that this follows from, or the latest one when it was decided. Inclusive. */
+  readonly sourceOffset: Offset;
+  /** For `restricted` and `retired`: an erasure of the same image that is still in force. Inclusive. */
+  readonly erasedThrough?: Offset;
+}
+
+/** The greatest source offset that is erased, or undefined when nothing of the image is. Inclusive. */
+export function erasedThrough(disposition: Disposition | undefined): Offset | undefined {
+  if (disposition === undefined) return undefined;
+  return disposition.kind === 'erased' ? disposition.sourceOffset : disposition.erasedThrough;
+}
+
+/** Whether what came from this source offset must be destroyed, and never be applied again. */
+export function isErased(disposition: Disposition | undefined, sourceOffset: Offset): boolean {
+  const through = erasedThrough(disposition);
+  return through !== undefined && sourceOffset <= through;
+}
+
+/** Whether what came from this source offset must not be returned by a search. */
+export function isSuppressed(disposition: Disposition | undefined, sourceOffset: Offset): boolean {
+  if (disposition === undefined) return false;
+  return disposition.kind === 'erased' ? sourceOffset <= disposition.sourceOffset : true;
+}

@@ -1,0 +1,97 @@
+/**
+ * Merges what the shards' replicas answer. All replicas answer; for each template partition the first fresh answer
+ * wins, and one that is stale counts only where there is no other, and is said. What nobody answered for is said too:
+ * a partition that was not searched must never look like one without the person.
+ *
+ * Two shard layouts may answer side by side, so replies may overlap in part. Taking the union of whole replies is right
+ * all the same: the best k subjects of all partitions are among the best k of every set that holds them.
+ */
+import { compareCandidates, type GalleryCandidate, type PartitionCoverage, type UsedMode } from './gallery.js';
+import type { ImageId } from './ids.js';
+
+export interface ShardReply {
+  readonly replicaId: string;
+  readonly mode: UsedMode;
+  readonly coverage: readonly PartitionCoverage[];
+  /** Best first, at most one per subject. */
+  readonly candidates: readonly GalleryCandidate[];
+}
+
+export interface Gathered {
+  readonly candidates: readonly GalleryCandidate[];
+  /** `approximate` as soon as one part was. */
+  readonly mode: UsedMode;
+  readonly enrolled: number;
+  readonly watermark: ReadonlyMap<number, number>;
+  readonly missing: readonly number[];
+  readonly stale: readonly number[];
+}
+
+/** A replica further behind than this counts only when there is no other. */
+export const FRESH_WITHIN_MS = 5_000;
+
+export class Gather {
+  private readonly used: { reply: ShardReply; partitions: Set<number> | 'all' }[] = [];
+  private readonly lagging: ShardReply[] = [];
+  private readonly covered = new Map<number, PartitionCoverage>();
+
+  constructor(
+    private readonly partitionsTotal: number,
+    private readonly partitionOf: (id: ImageId) => number,
+  ) {}
+
+  /** A reply that adds no partition is ignored, so a repeated or slower one changes nothing. */
+  add(reply: ShardReply): void {
+    if (reply.coverage.some((part) => part.behindMs > FRESH_WITHIN_MS)) this.lagging.push(reply);
+    const fresh = reply.coverage.filter(
+      (part) => part.behindMs <= FRESH_WITHIN_MS && !this.covered.has(part.partition),
+    );
+    if (fresh.length === 0) return;
+    for (const part of fresh) this.covered.set(part.partition, part);
+    const whole = reply.coverage.every((part) => part.behindMs <= FRESH_WITHIN_MS);
+    this.used.push({ reply, partitions: whole ? 'all' : new Set(fresh.map((part) => part.partition)) });
+  }
+
+  /** Whether every partition was answered for by a fresh replica: nothing is left to wait for. */
+  get complete(): boolean {
+    return this.covered.size === this.partitionsTotal;
+  }
+
+  /**
+   * @param k subjects at most
+   * @param admit whether a candidate may be shown; dispositions that this process has read decide
+   */
+  result(k: number, admit: (candidate: GalleryCandidate) => boolean): Gathered {
+    const covered = new Map(this.covered);
+    const used = [...this.used];
+    const stale: number[] = [];
+    for (const reply of this.lagging) {
+      const added = reply.coverage.filter((part) => !covered.has(part.partition));
+      if (added.length === 0) continue;
+      for (const part of added) {
+        covered.set(part.partition, part);
+        stale.push(part.partition);
+      }
+      used.push({ reply, partitions: new Set(added.map((part) => part.partition)) });
+    }
+    const bestBySubject = new Map<string, GalleryCandidate>();
+    for (const { reply, partitions } of used) {
+      for (const candidate of reply.candidates) {
+        if (partitions !== 'all' && !partitions.has(this.partitionOf(candidate.imageId))) continue;
+        if (!admit(candidate)) continue;
+        const best = bestBySubject.get(candidate.subjectId);
+        if (best === undefined || compareCandidates(candidate, best) < 0)
+          bestBySubject.set(candidate.subjectId, candidate);
+      }
+    }
+    const parts = [...covered.values()];
+    return {
+      candidates: [...bestBySubject.values()].sort(compareCandidates).slice(0, k),
+      mode: used.some(({ reply }) => reply.mode === 'approximate') ? 'approximate' : 'exact',
+      enrolled: parts.reduce((sum, part) => sum + part.enrolled, 0),
+      watermark: new Map(parts.map((part) => [part.partition, part.watermark])),
+      missing: Array.from({ length: this.partitionsTotal }, (_, p) => p).filter((p) => !covered.has(p)),
+      stale: stale.sort((a, b) => a - b),
+    };
+  }
+}

@@ -1,0 +1,23 @@
+/** Who asks. Roles are held by people; `service` by systems. */
+export const ROLES = [
+  'officer',
+  'operator',
+  'investigating-officer',
+  'data-protection',
+  'auditor',
+  'threshold-approver',
+  'service',
+] as const;
+export type Role = (typeof ROLES)[number];
+
+export interface Actor {
+  /** The identity provider's subject: a warrant number or account, never a name. */
+  readonly id: string;
+  readonly roles: readonly Role[];
+  /** The system that speaks for the actor, when it is not the actor. */
+  readonly system?: string;
+}
+
+export function hasRole(actor: Actor, allowed: readonly Role[]): boolean {
+  return actor.roles.some((role) => allowed.includes(role));
+}

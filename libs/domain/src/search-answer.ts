@@ -1,0 +1,74 @@
+/** The answer to a search, as it is given over HTTP and written into `searches.events.v1`. */
+import type { FaceBox } from './face.js';
+import type { GalleryCandidate, UsedMode } from './gallery.js';
+import type { ImageId, ModelId, SearchId, SubjectId } from './ids.js';
+
+export type SearchKind = 'operator' | 'retrospective';
+
+export interface Candidate {
+  /** 1 for the most similar. */
+  readonly rank: number;
+  readonly score: number;
+  readonly aboveThreshold: boolean;
+  readonly subjectId: SubjectId;
+  readonly imageId: ImageId;
+  readonly force: string | null;
+  readonly custodyReference: string | null;
+  readonly capturedAt: string | null;
+}
+
+export interface ProbeReport {
+  readonly quality: ProbeQuality;
+  readonly faceBox: FaceBox;
+  readonly facesFound: number;
+}
+
+export interface ProbeQuality {
+  readonly eyeDistancePx: number;
+  /** L2 norm of the embedding before normalising; below about 2.8 one genuine probe in eleven is missed. */
+  readonly embeddingNorm: number;
+  readonly detectionConfidence: number;
+  /** In words that an operator can act on. */
+  readonly warnings: readonly string[];
+}
+
+export interface GalleryReport {
+  readonly modelId: ModelId;
+  readonly enrolled: number;
+  /** Per template partition, exclusive: the lowest offset below which every record was taken into account. */
+  readonly watermark: Readonly<Record<string, number>>;
+  readonly partitionsAnswered: number;
+  readonly partitionsTotal: number;
+  /** Partitions of which no part was searched. Empty when the answer is complete. */
+  readonly partitionsMissing: readonly number[];
+  /** Partitions answered only by a replica that was more than the freshness bound behind. */
+  readonly partitionsStale: readonly number[];
+}
+
+export interface SearchAnswer {
+  readonly searchId: SearchId;
+  readonly kind: SearchKind;
+  /** ISO 8601. */
+  readonly completedAt: string;
+  /** False when a part of the gallery was not searched: then "not found" means less than it says. */
+  readonly complete: boolean;
+  readonly gallery: GalleryReport;
+  readonly mode: UsedMode;
+  readonly threshold: { readonly version: number; readonly score: number; readonly evaluated: boolean };
+  readonly probe: ProbeReport;
+  readonly candidates: readonly Candidate[];
+}
+
+/** Ranks candidates that are sorted best first. */
+export function rankCandidates(sorted: readonly GalleryCandidate[], thresholdScore: number): readonly Candidate[] {
+  return sorted.map((candidate, index) => ({
+    rank: index + 1,
+    score: candidate.score,
+    aboveThreshold: candidate.score >= thresholdScore,
+    subjectId: candidate.subjectId,
+    imageId: candidate.imageId,
+    force: candidate.force ?? null,
+    custodyReference: candidate.custodyReference ?? null,
+    capturedAt: candidate.capturedAt ?? null,
+  }));
+}
