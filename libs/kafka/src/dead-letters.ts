@@ -1,0 +1,54 @@
+/**
+ * What could not be handled goes to `<topic>.dead-letters` as a reference to its source, with the cause: never the
+ * value, which may be an image or a template and would outlive its erasure there. A replay reads the source again.
+ */
+import type { KafkaRecord, OutgoingRecord } from './kafka-record.js';
+
+export interface DeadLetterCause {
+  /** Of the Refusal or Failure. */
+  readonly code: string;
+  /** Safe to show: never a face, a name or a key's content. */
+  readonly detail: string;
+  readonly attempts: number;
+}
+
+/** The JSON value of a dead letter. */
+export interface DeadLetter extends DeadLetterCause {
+  readonly topic: string;
+  readonly partition: number;
+  /** Inclusive: the record's own. */
+  readonly offset: number;
+  /** The source's key as UTF-8. */
+  readonly key: string | null;
+  /** ISO 8601. */
+  readonly at: string;
+}
+
+const DETAIL_CHARACTERS_MAX = 500;
+
+export function deadLetterTopic(topic: string): string {
+  return `${topic}.dead-letters`;
+}
+
+export function deadLetterFor(
+  record: Pick<KafkaRecord, 'topic' | 'partition' | 'offset' | 'key'>,
+  cause: DeadLetterCause,
+  nowMs: number = Date.now(),
+): OutgoingRecord {
+  const letter: DeadLetter = {
+    topic: record.topic,
+    partition: record.partition,
+    offset: record.offset,
+    key: record.key?.toString('utf8') ?? null,
+    code: cause.code,
+    detail: cause.detail.slice(0, DETAIL_CHARACTERS_MAX),
+    attempts: cause.attempts,
+    at: new Date(nowMs).toISOString(),
+  };
+  return {
+    topic: deadLetterTopic(record.topic),
+    key: record.key,
+    value: JSON.stringify(letter),
+    headers: { 'content-type': 'application/json' },
+  };
+}

@@ -1,0 +1,101 @@
+/**
+ * Follows `custody.dispositions`: read whole before the service is ready, then at once with every change. Suppression
+ * never waits for an index.
+ */
+import { parseDisposition } from '#contracts/disposition-record.js';
+import { CUSTODY_DISPOSITIONS } from '#contracts/topics.js';
+import type { Disposition } from '#domain/disposition.js';
+import { describeError } from '#domain/errors.js';
+import { TEMPLATE_PARTITIONS } from '#domain/gallery.js';
+import { offset, type ImageId } from '#domain/ids.js';
+import type { KafkaClient } from './kafka-client.js';
+import type { KafkaLog, KafkaRecord } from './kafka-record.js';
+import type { LogReader } from './log-reader.js';
+
+/** Records that are in the topic and not yet handled, over all partitions. */
+export function totalLag(reader: { lagRecords(): { values(): Iterable<number> } }): number {
+  let sum = 0;
+  for (const records of reader.lagRecords().values()) sum += records;
+  return sum;
+}
+
+export interface DispositionChange {
+  readonly imageId: ImageId;
+  readonly disposition: Disposition | null;
+}
+
+export class DispositionFollower {
+  private readonly dispositions = new Map<ImageId, Disposition>();
+  private readonly reader: LogReader;
+
+  /** @param onChange awaited before the next batch is read */
+  constructor(
+    kafka: KafkaClient,
+    private readonly log: KafkaLog,
+    onFatal: (error: unknown) => void,
+    private readonly onChange: (changes: readonly DispositionChange[]) => Promise<void> = () => Promise.resolve(),
+  ) {
+    this.reader = kafka.logReader({
+      topic: CUSTODY_DISPOSITIONS,
+      partitions: Array.from({ length: TEMPLATE_PARTITIONS }, (_, partition) => partition),
+      from: 'beginning',
+      onFatal,
+      onBatch: async ({ records }) => {
+        const changes = records.filter((record) => record.key !== null).map((record) => this.apply(record));
+        if (changes.length > 0) await this.onChange(changes);
+      },
+    });
+  }
+
+  /** Resolves when everything that was in the topic at the start has been read and handed on. */
+  async start(): Promise<void> {
+    await this.reader.start();
+    await this.reader.caughtUp();
+  }
+
+  get(id: ImageId): Disposition | undefined {
+    return this.dispositions.get(id);
+  }
+
+  /** The record's place in the log: a reader that has passed it knows the disposition. */
+  hasRead(partition: number, recordOffset: number): boolean {
+    return this.reader.progress(partition).nextOffset > recordOffset;
+  }
+
+  lagRecords(): number {
+    return totalLag(this.reader);
+  }
+
+  close(): Promise<void> {
+    return this.reader.close();
+  }
+
+  private apply(record: KafkaRecord): DispositionChange {
+    const id = record.key!.toString('utf8') as ImageId;
+    const disposition = record.value === null ? null : this.parse(id, record.value, record);
+    if (disposition === null) this.dispositions.delete(id);
+    else this.dispositions.set(id, disposition);
+    return { imageId: id, disposition };
+  }
+
+  /** One that cannot be read may be an erasure, so the image is kept out of searches until somebody has looked. */
+  private parse(id: ImageId, value: Buffer, record: KafkaRecord): Disposition {
+    try {
+      return parseDisposition(value);
+    } catch (error) {
+      this.log.error('disposition-unreadable', {
+        partition: record.partition,
+        offset: record.offset,
+        error: describeError(error),
+      });
+      return {
+        imageId: id,
+        kind: 'restricted',
+        since: new Date(record.timestampMs).toISOString(),
+        authority: 'custody-face-search',
+        reason: 'The disposition record cannot be read.',
+        sourceOffset: offset(0),
+      };
+    }
+  }
+}

@@ -1,0 +1,198 @@
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { clientForTests, createTopic, eventually, uniqueTopic } from '#testkit/kafka-test-helpers.js';
+import { RestartableBroker } from '#testkit/restartable-broker.js';
+import { pause } from './backoff.js';
+import type { GroupBatch, GroupConsumer, GroupConsumerOptions } from './group-consumer.js';
+import type { KafkaClient } from './kafka-client.js';
+
+let client: KafkaClient;
+beforeAll(() => {
+  client = clientForTests();
+});
+afterAll(() => client.close());
+
+type Given = Partial<GroupConsumerOptions> & Pick<GroupConsumerOptions, 'groupId' | 'topics'>;
+
+function consume(
+  given: Given,
+  of: KafkaClient = client,
+): { consumer: GroupConsumer; values: string[]; fatal: unknown[] } {
+  const values: string[] = [];
+  const fatal: unknown[] = [];
+  const consumer = of.groupConsumer({
+    sessionTimeoutMs: 2_000,
+    onBatch: async ({ records }) => void values.push(...records.map(({ value }) => String(value))),
+    onFatal: (error) => void fatal.push(error),
+    ...given,
+  });
+  consumer.start();
+  return { consumer, values, fatal };
+}
+
+function numbered(topic: string, from: number, to: number) {
+  return Array.from({ length: to - from }, (_, i) => ({ topic, key: `key-${from + i}`, value: String(from + i) }));
+}
+
+const sorted = (values: readonly string[]) => [...new Set(values)].map(Number).sort((a, b) => a - b);
+const range = (from: number, to: number) => Array.from({ length: to - from }, (_, i) => from + i);
+
+describe('group consumer', () => {
+  it('goes on after the last handled record when it is started again', async () => {
+    const topic = await createTopic(client, 'again', 2);
+    const groupId = uniqueTopic('group');
+    const publisher = client.publisher();
+    await publisher.publishAll(numbered(topic, 0, 50));
+    const first = consume({ groupId, topics: [topic] });
+    await eventually(() => expect(first.values).toHaveLength(50));
+    expect([...first.consumer.lagRecords().values()]).toEqual([0, 0]);
+    await first.consumer.close();
+    await publisher.publishAll(numbered(topic, 50, 80));
+    const second = consume({ groupId, topics: [topic] });
+    await eventually(() => expect(second.values).toHaveLength(30));
+    await pause(300);
+    expect(sorted(second.values)).toEqual(range(50, 80));
+    await second.consumer.close();
+  });
+
+  it('shares the partitions with a second member, and takes them all over when that leaves', async () => {
+    const topic = await createTopic(client, 'share', 4);
+    const groupId = uniqueTopic('group');
+    const assigned: number[][] = [[], []];
+    const member = (index: number) =>
+      consume({ groupId, topics: [topic], onAssigned: (assignment) => void assigned[index]!.push(assignment.length) });
+    const first = member(0);
+    await eventually(() => expect(assigned[0]!.at(-1)).toBe(4));
+    const second = member(1);
+    await eventually(() => expect([assigned[0]!.at(-1), assigned[1]!.at(-1)]).toEqual([2, 2]));
+    const publisher = client.publisher();
+    await publisher.publishAll(numbered(topic, 0, 40));
+    await eventually(() => expect(sorted([...first.values, ...second.values])).toEqual(range(0, 40)));
+    const leftMs = Date.now();
+    await second.consumer.close();
+    await eventually(() => expect(assigned[0]!.at(-1)).toBe(4));
+    expect(Date.now() - leftMs).toBeLessThan(10_000);
+    await publisher.publishAll(numbered(topic, 40, 80));
+    await eventually(() => expect(sorted([...first.values, ...second.values])).toEqual(range(0, 80)));
+    await first.consumer.close();
+  });
+
+  it('stores nothing for a handler that ends after its partition was taken away', async () => {
+    const topic = await createTopic(client, 'fence', 1);
+    const groupId = uniqueTopic('group');
+    await client.publisher().publishAll(numbered(topic, 0, 5));
+    const held: GroupBatch[] = [];
+    let release!: () => void;
+    const released = new Promise<void>((resolve) => (release = resolve));
+    const revokedGenerations: number[] = [];
+    const slow = consume({
+      groupId,
+      topics: [topic],
+      onBatch: async (batch) => {
+        held.push(batch);
+        await released;
+      },
+      onRevoked: (_, generation) => void revokedGenerations.push(generation),
+    });
+    await eventually(() => expect(held).toHaveLength(1));
+    const closing = slow.consumer.close();
+    expect(await eventually(() => (expect(held[0]!.signal.aborted).toBe(true), true))).toBe(true);
+    // The handler "succeeds", but too late to count.
+    release();
+    await closing;
+    expect(revokedGenerations).toEqual([held[0]!.generation]);
+    const heir = consume({ groupId, topics: [topic] });
+    await eventually(() => expect(sorted(heir.values)).toEqual(range(0, 5)));
+    await heir.consumer.close();
+  });
+
+  it('tells a running handler when another member joins, and the two together handle everything', async () => {
+    const topic = await createTopic(client, 'rebalance', 2);
+    const groupId = uniqueTopic('group');
+    await client.publisher().publishAll(numbered(topic, 0, 20));
+    let aborted = 0;
+    const values: string[] = [];
+    const onBatch = async ({ records, signal }: GroupBatch) => {
+      for (const { value } of records) {
+        await pause(300, signal);
+        if (signal.aborted) {
+          aborted++;
+          return;
+        }
+        values.push(String(value));
+      }
+    };
+    const first = consume({ groupId, topics: [topic], onBatch });
+    await eventually(() => expect(values.length).toBeGreaterThan(0));
+    const second = consume({ groupId, topics: [topic], onBatch });
+    await eventually(() => expect(aborted).toBeGreaterThan(0));
+    await eventually(() => expect(sorted(values)).toEqual(range(0, 20)), { timeoutMs: 40_000 });
+    await Promise.all([first.consumer.close(), second.consumer.close()]);
+  });
+
+  it('keeps its membership while a handler works for longer than the session', async () => {
+    const topic = await createTopic(client, 'long', 1);
+    const groupId = uniqueTopic('group');
+    await client.publisher().publishAll(numbered(topic, 0, 3));
+    let calls = 0;
+    const { consumer } = consume({
+      groupId,
+      topics: [topic],
+      sessionTimeoutMs: 1_500,
+      onBatch: async () => {
+        calls++;
+        await pause(5_000);
+      },
+    });
+    await eventually(() => expect([...consumer.lagRecords().values()]).toEqual([0]), { timeoutMs: 30_000 });
+    expect([calls, consumer.currentGeneration]).toEqual([1, 1]);
+    await consumer.close();
+  });
+
+  it('hands nothing over while it is paused, and everything afterwards', async () => {
+    const topic = await createTopic(client, 'pause', 1);
+    const { consumer, values } = consume({ groupId: uniqueTopic('group'), topics: [topic] });
+    await eventually(() => expect(consumer.currentGeneration).toBe(1));
+    consumer.pause();
+    await pause(600);
+    await client.publisher().publishAll(numbered(topic, 0, 5));
+    await pause(1_500);
+    expect(values).toEqual([]);
+    consumer.resume();
+    await eventually(() => expect(values).toHaveLength(5));
+    await consumer.close();
+  });
+
+  it('ends when a handler throws, without storing the offset, and reports it once', async () => {
+    const topic = await createTopic(client, 'bug', 1);
+    const groupId = uniqueTopic('group');
+    await client.publisher().publishAll(numbered(topic, 0, 3));
+    const bug = new TypeError('a bug');
+    const failing = consume({ groupId, topics: [topic], onBatch: () => Promise.reject(bug) });
+    await eventually(() => expect(failing.fatal).toEqual([bug]));
+    await failing.consumer.close();
+    const heir = consume({ groupId, topics: [topic] });
+    await eventually(() => expect(heir.values).toHaveLength(3));
+    await heir.consumer.close();
+  });
+
+  it('goes on after the broker was killed and came back, with nothing lost', async () => {
+    const broker = await RestartableBroker.start();
+    const own = clientForTests(broker.brokers);
+    try {
+      const topic = await createTopic(own, 'outage', 2);
+      const publisher = own.publisher();
+      const { values } = consume({ groupId: 'outage', topics: [topic], sessionTimeoutMs: 6_000 }, own);
+      await publisher.publishAll(numbered(topic, 0, 100));
+      await eventually(() => expect(sorted(values)).toEqual(range(0, 100)));
+      await broker.kill9();
+      const later = publisher.publishAll(numbered(topic, 100, 200));
+      await pause(4_000);
+      await broker.start();
+      await later;
+      await eventually(() => expect(sorted(values)).toEqual(range(0, 200)), { timeoutMs: 60_000 });
+    } finally {
+      await own.close();
+      await broker.dispose();
+    }
+  }, 150_000);
+});

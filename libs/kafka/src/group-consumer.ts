@@ -1,0 +1,373 @@
+/**
+ * A member of a consumer group: Kafka shares the partitions of the topics among the members, and remembers how far each
+ * was handled.
+ *
+ * Flow: a batch goes to the handler; when it has resolved, the offset after it is stored here; a timer commits what is
+ * stored, so that no batch waits for a commit. While a handler runs, heartbeats keep the membership.
+ *
+ * Each time the group shares anew, a generation ends: its signal is aborted, what it stored is committed, and whatever
+ * its handlers do later is not stored, because the partition may have another owner. So a record is handled at least
+ * once, and an offset is never moved past a record that was not handled.
+ *
+ * kafkajs gives up in an outage, and can hang after one (upstream 659): the consumer is replaced by a new one whenever
+ * it crashes or shows no sign of life.
+ */
+import type { Consumer, EachBatchPayload, Kafka } from 'kafkajs';
+import { describeError } from '#domain/errors.js';
+import type { Offset } from '#domain/ids.js';
+import { backoffMs, pause, within } from './backoff.js';
+import {
+  endOfMessages,
+  recordFrom,
+  type FetchedMessage,
+  type KafkaLog,
+  type KafkaRecord,
+  type RawMessage,
+} from './kafka-record.js';
+
+export interface GroupBatch {
+  readonly topic: string;
+  readonly partition: number;
+  /** In order, never empty. */
+  readonly records: readonly KafkaRecord[];
+  /** Exclusive end of the partition when the batch was fetched. */
+  readonly highWatermark: Offset;
+  /** Of the assignment under which the batch was fetched. */
+  readonly generation: number;
+  /** Aborted when the partition is no longer this member's; what is done afterwards is not stored. */
+  readonly signal: AbortSignal;
+}
+
+export type Assignment = readonly { readonly topic: string; readonly partition: number }[];
+
+export interface GroupConsumerOptions {
+  readonly groupId: string;
+  readonly topics: readonly string[];
+  /** Awaited, one batch at a time per partition. What it throws while its signal is not aborted is a bug, and ends the consumer. */
+  readonly onBatch: (batch: GroupBatch) => Promise<void>;
+  /** The consumer has stopped for good. */
+  readonly onFatal: (error: unknown) => void;
+  /** Awaited before the first batch of the generation. */
+  readonly onAssigned?: (assignment: Assignment, generation: number, signal: AbortSignal) => void | Promise<void>;
+  /** Called at once; handlers may still be running, with an aborted signal. */
+  readonly onRevoked?: (assignment: Assignment, generation: number) => void;
+  readonly partitionsConsumedConcurrently?: number;
+  readonly maxBytesPerPartition?: number;
+  readonly maxWaitMs?: number;
+  /** How long a member may be silent before the others take over. */
+  readonly sessionTimeoutMs?: number;
+}
+
+/** A killed member's partitions are taken over after so long; below it, a garbage collection is not a death. */
+const SESSION_TIMEOUT_MS = 10_000;
+const HEARTBEATS_PER_SESSION = 4;
+const COMMIT_INTERVAL_MS = 1_000;
+const MAX_WAIT_MS = 500;
+const BYTES_PER_PARTITION_MAX = 1024 * 1024;
+/** How long handlers that were told to stop may hold up the group. */
+const REVOKE_GRACE_MS = 10_000;
+/** No fetch, heartbeat or batch for so long, and no handler that explains it: the consumer hangs. */
+const STUCK_AFTER_MS = 60_000;
+const DISCONNECT_TIMEOUT_MS = 5_000;
+const WAIT_FOR_JOIN_MS = 20;
+const MEMBERSHIP_LOST = new Set([
+  'REBALANCE_IN_PROGRESS',
+  'ILLEGAL_GENERATION',
+  'UNKNOWN_MEMBER_ID',
+  'NOT_COORDINATOR_FOR_GROUP',
+]);
+
+interface Generation {
+  readonly number: number;
+  readonly assignment: Assignment;
+  readonly revoke: AbortController;
+  /** `onAssigned`, which batches wait for. */
+  readonly ready: Promise<void>;
+  /** Exclusive next offsets by `topic/partition`, not committed yet. */
+  readonly toCommit: Map<string, { topic: string; partition: number; offset: string }>;
+}
+
+interface Seen {
+  nextOffset: number;
+  highWatermark: number;
+}
+
+export class GroupConsumer {
+  private readonly stopping = new AbortController();
+  private readonly heartbeatMs: number;
+  private readonly sessionMs: number;
+  private consumer: Consumer | undefined;
+  private generation: Generation | undefined;
+  private generations = 0;
+  private running: Promise<void> | undefined;
+  private readonly handlers = new Set<Promise<void>>();
+  private readonly seen = new Map<string, Seen>();
+  private paused = false;
+  private lastSignOfLifeMs = 0;
+  private fatal = false;
+
+  constructor(
+    private readonly kafka: Kafka,
+    private readonly log: KafkaLog,
+    private readonly options: GroupConsumerOptions,
+    private readonly onClosed: () => void = () => {},
+  ) {
+    this.sessionMs = options.sessionTimeoutMs ?? SESSION_TIMEOUT_MS;
+    this.heartbeatMs = Math.floor(this.sessionMs / HEARTBEATS_PER_SESSION);
+  }
+
+  /** Begins to consume, and returns; Kafka is waited for as long as it takes. */
+  start(): void {
+    this.running ??= this.run();
+  }
+
+  /** The number of the current generation, or undefined while nothing is assigned. */
+  get currentGeneration(): number | undefined {
+    return this.generation?.number;
+  }
+
+  /** By `topic/partition`, how many offsets lie between what was handled here and the end seen at the last fetch. */
+  lagRecords(): Map<string, number> {
+    const lag = new Map<string, number>();
+    for (const [name, { nextOffset, highWatermark }] of this.seen)
+      lag.set(name, Math.max(0, highWatermark - nextOffset));
+    return lag;
+  }
+
+  /** Fetches nothing more until `resume`; stays in the group and keeps its partitions. */
+  pause(): void {
+    this.paused = true;
+    this.consumer?.pause(this.options.topics.map((topic) => ({ topic })));
+  }
+
+  resume(): void {
+    this.paused = false;
+    this.consumer?.resume(this.options.topics.map((topic) => ({ topic })));
+  }
+
+  /** Tells the handlers to stop, waits for them (bounded), commits, and leaves the group so that others take over at once. */
+  async close(): Promise<void> {
+    this.stopping.abort();
+    await this.running;
+    this.onClosed();
+  }
+
+  private async run(): Promise<void> {
+    const { signal } = this.stopping;
+    for (let attempt = 1; !signal.aborted; attempt++) {
+      const startedAtMs = Date.now();
+      const cause = await this.consume().catch((error: unknown) => error);
+      if (signal.aborted) return;
+      // One that worked for a while has earned a fresh start.
+      if (Date.now() - startedAtMs > STUCK_AFTER_MS) attempt = 1;
+      const fields = { groupId: this.options.groupId, attempt, cause: describeError(cause) };
+      if (attempt === 1 || attempt % 8 === 0) this.log.warn('kafka.group.restarting', fields);
+      else this.log.debug('kafka.group.restarting', fields);
+      await pause(backoffMs(attempt), signal);
+    }
+  }
+
+  /** One kafkajs consumer's life. Returns why it ended. */
+  private async consume(): Promise<unknown> {
+    const { groupId, topics, maxBytesPerPartition, maxWaitMs, partitionsConsumedConcurrently } = this.options;
+    const consumer = this.kafka.consumer({
+      groupId,
+      allowAutoTopicCreation: false,
+      sessionTimeout: this.sessionMs,
+      heartbeatInterval: this.heartbeatMs,
+      maxBytesPerPartition: maxBytesPerPartition ?? BYTES_PER_PARTITION_MAX,
+      maxWaitTimeInMs: maxWaitMs ?? MAX_WAIT_MS,
+      retry: { retries: 3, initialRetryTime: 100, maxRetryTime: 1_000, restartOnFailure: async () => false },
+    });
+    this.lastSignOfLifeMs = Date.now();
+    const ended = this.watch(consumer);
+    const commits = setInterval(() => void this.commit(consumer), COMMIT_INTERVAL_MS);
+    try {
+      await consumer.connect();
+      await consumer.subscribe({ topics: [...topics], fromBeginning: true });
+      const run = consumer.run({
+        autoCommit: false,
+        eachBatchAutoResolve: false,
+        partitionsConsumedConcurrently: partitionsConsumedConcurrently ?? 1,
+        eachBatch: (payload) => this.eachBatch(payload, consumer),
+      });
+      this.consumer = consumer;
+      return await Promise.race([ended, run.then(() => ended)]);
+    } finally {
+      clearInterval(commits);
+      await this.endGeneration(consumer);
+      this.consumer = undefined;
+      const left = within(DISCONNECT_TIMEOUT_MS, 'the consumer did not disconnect', consumer.disconnect());
+      await left.catch((error: unknown) =>
+        this.log.warn('kafka.group.disconnect_failed', { groupId, error: describeError(error) }),
+      );
+    }
+  }
+
+  /** Follows the consumer's events. Resolves with why it ended: crashed, stuck, or told to stop. */
+  private watch(consumer: Consumer): Promise<unknown> {
+    const { events } = consumer;
+    const alive = () => {
+      // Fetching without an assignment is not life: a join that failed silently looks so.
+      if (this.generation !== undefined) this.lastSignOfLifeMs = Date.now();
+    };
+    for (const event of [events.FETCH, events.HEARTBEAT, events.END_BATCH_PROCESS] as const) {
+      consumer.on(event, alive);
+    }
+    consumer.on(events.GROUP_JOIN, ({ payload }) => {
+      this.beginGeneration(consumer, payload.memberAssignment as Record<string, number[]>);
+      alive();
+    });
+    consumer.on(events.REBALANCING, () => void this.endGeneration(consumer));
+    return new Promise((resolve) => {
+      const watchdog = setInterval(() => {
+        const silentMs = Date.now() - this.lastSignOfLifeMs;
+        if (silentMs > STUCK_AFTER_MS && this.handlers.size === 0) end(new Error(`no sign of life for ${silentMs} ms`));
+      }, STUCK_AFTER_MS / 10);
+      const end = (cause: unknown) => {
+        clearInterval(watchdog);
+        this.stopping.signal.removeEventListener('abort', stopped);
+        resolve(cause);
+      };
+      const stopped = () => end(undefined);
+      this.stopping.signal.addEventListener('abort', stopped, { once: true });
+      if (this.stopping.signal.aborted) stopped();
+      consumer.on(events.CRASH, ({ payload }) => end(payload.error));
+    });
+  }
+
+  private beginGeneration(consumer: Consumer, memberAssignment: Record<string, number[]>): void {
+    // Joining again without a rebalance event happens too, for example when the coordinator has forgotten the member.
+    void this.endGeneration(consumer);
+    const number = ++this.generations;
+    const assignment = Object.entries(memberAssignment).flatMap(([topic, partitions]) =>
+      partitions.map((partition) => ({ topic, partition })),
+    );
+    const revoke = new AbortController();
+    const ready = (async () => this.options.onAssigned?.(assignment, number, revoke.signal))();
+    ready.catch((error: unknown) => {
+      if (!revoke.signal.aborted) this.fail(error);
+    });
+    this.seen.clear();
+    this.generation = { number, assignment, revoke, ready, toCommit: new Map() };
+    this.log.info('kafka.group.assigned', {
+      groupId: this.options.groupId,
+      generation: number,
+      partitions: assignment.length,
+    });
+    if (this.paused) this.pause();
+  }
+
+  /** The first thing that happens, before anything is awaited, is that the generation can store nothing more. */
+  private async endGeneration(consumer: Consumer): Promise<void> {
+    const generation = this.generation;
+    if (generation === undefined) return;
+    this.generation = undefined;
+    // A handler that ends within the grace has done its work under the old membership, which holds until we join again.
+    generation.revoke.abort();
+    try {
+      this.options.onRevoked?.(generation.assignment, generation.number);
+    } catch (error) {
+      this.fail(error);
+    }
+    this.log.info('kafka.group.revoked', { groupId: this.options.groupId, generation: generation.number });
+    await this.commitOf(generation, consumer);
+    const grace = new AbortController();
+    await Promise.race([Promise.allSettled([...this.handlers]), pause(REVOKE_GRACE_MS, grace.signal)]);
+    grace.abort();
+  }
+
+  private async eachBatch(payload: EachBatchPayload, consumer: Consumer): Promise<void> {
+    const generation = this.generation;
+    if (generation === undefined || !payload.isRunning() || payload.isStale()) {
+      // The batch is fetched again under the next generation; until then it would be fetched without a pause.
+      await pause(WAIT_FOR_JOIN_MS);
+      return;
+    }
+    const handling = this.handle(generation, payload);
+    this.handlers.add(handling);
+    let rebalancing: unknown;
+    const heartbeats = setInterval(() => {
+      payload.heartbeat().catch((error: unknown) => {
+        // A broker that cannot be reached says nothing about the membership; kafkajs reconnects by itself.
+        if (!isMembershipLost(error)) return;
+        // The group shares anew, or this member was given up: stop working, so that the runner can join again.
+        rebalancing ??= error;
+        clearInterval(heartbeats);
+        if (this.generation === generation) void this.endGeneration(consumer);
+      });
+    }, this.heartbeatMs);
+    const gone = new Promise<void>((resolve) => {
+      generation.revoke.signal.addEventListener('abort', () => void pause(REVOKE_GRACE_MS).then(resolve), {
+        once: true,
+      });
+    });
+    try {
+      await Promise.race([handling, gone]);
+    } finally {
+      clearInterval(heartbeats);
+      void handling.finally(() => this.handlers.delete(handling)).catch(() => undefined);
+    }
+    if (rebalancing !== undefined) throw rebalancing;
+  }
+
+  /** Never rejects: a handler's bug ends the consumer by another way than kafkajs, which would try for ever. */
+  private async handle(generation: Generation, payload: EachBatchPayload): Promise<void> {
+    const { batch, resolveOffset } = payload;
+    const { topic, partition } = batch;
+    const { signal } = generation.revoke;
+    const name = `${topic}/${partition}`;
+    const highWatermark = Number(batch.highWatermark) as Offset;
+    const nextOffset = offsetAfter(batch);
+    try {
+      await generation.ready;
+      if (signal.aborted) return;
+      const records = batch.messages.map((message) => recordFrom(topic, partition, message as FetchedMessage));
+      this.seen.set(name, { nextOffset: records[0]?.offset ?? nextOffset, highWatermark });
+      await this.options.onBatch({ topic, partition, records, highWatermark, generation: generation.number, signal });
+    } catch (error) {
+      if (!signal.aborted) this.fail(error);
+      return;
+    }
+    if (this.generation !== generation || signal.aborted) return;
+    resolveOffset(String(nextOffset - 1));
+    generation.toCommit.set(name, { topic, partition, offset: String(nextOffset) });
+    this.seen.set(name, { nextOffset, highWatermark });
+  }
+
+  private async commit(consumer: Consumer): Promise<void> {
+    if (this.generation !== undefined) await this.commitOf(this.generation, consumer);
+  }
+
+  /** A commit that fails is repeated with the next one; at the end of a generation, its records are handled again. */
+  private async commitOf(generation: Generation, consumer: Consumer): Promise<void> {
+    if (generation.toCommit.size === 0) return;
+    const committing = new Map(generation.toCommit);
+    generation.toCommit.clear();
+    try {
+      await consumer.commitOffsets([...committing.values()]);
+    } catch (error) {
+      for (const [name, entry] of committing) if (!generation.toCommit.has(name)) generation.toCommit.set(name, entry);
+      const fields = { groupId: this.options.groupId, generation: generation.number, error: describeError(error) };
+      this.log.warn('kafka.group.commit_failed', fields);
+    }
+  }
+
+  private fail(error: unknown): void {
+    if (this.fatal || this.stopping.signal.aborted) return;
+    this.fatal = true;
+    this.log.error('kafka.group.fatal', { groupId: this.options.groupId, error: describeError(error) });
+    this.stopping.abort();
+    this.options.onFatal(error);
+  }
+}
+
+function isMembershipLost(error: unknown): boolean {
+  return MEMBERSHIP_LOST.has((error as { type?: string }).type ?? '');
+}
+
+/** Exclusive: past the last record of the batch, and past what compaction removed behind it. */
+function offsetAfter(batch: EachBatchPayload['batch']): number {
+  const { rawMessages } = batch as unknown as { rawMessages: readonly RawMessage[] };
+  return Math.max(Number(batch.lastOffset()) + 1, endOfMessages(rawMessages));
+}

@@ -1,0 +1,100 @@
+/**
+ * Kafka, for the services: the only lib that knows kafkajs.
+ *
+ * - A {@link Publisher} writes records, batched per tick, acknowledged by all replicas, in order per partition.
+ * - A {@link LogReader} reads fixed partitions from known offsets, commits nothing, and says how far it has read.
+ * - A {@link GroupConsumer} shares a topic's partitions with the other members of its group.
+ * - A {@link TopicAdmin} creates and checks topics.
+ *
+ * Everything survives a broker that goes away and comes back; delivery is at least once.
+ */
+import kafkajs, { type Kafka, type KafkaConfig, type LogEntry, type SASLOptions } from 'kafkajs';
+import type { ConnectionOptions } from 'node:tls';
+import { GroupConsumer, type GroupConsumerOptions } from './group-consumer.js';
+import type { KafkaLog } from './kafka-record.js';
+import { applyKafkajsWorkarounds } from './kafkajs-workarounds.js';
+import { LogReader, type LogReaderOptions } from './log-reader.js';
+import { Publisher, type PublisherOptions } from './publisher.js';
+import { TopicAdmin } from './topic-admin.js';
+
+export interface KafkaClientOptions {
+  /** `host:port` of some brokers; the others are learned from them. */
+  readonly brokers: readonly string[];
+  readonly clientId: string;
+  readonly log: KafkaLog;
+  readonly ssl?: ConnectionOptions | boolean;
+  readonly sasl?: SASLOptions;
+}
+
+/** A local broker answers at once; another site's, through TLS, does not. */
+const CONNECTION_TIMEOUT_MS = 3_000;
+/** Above what a broker may take to replicate a write. */
+const REQUEST_TIMEOUT_MS = 15_000;
+
+interface Closable {
+  close(): Promise<void>;
+}
+
+export class KafkaClient {
+  private readonly kafka: Kafka;
+  private readonly open = new Set<Closable>();
+  private readonly log: KafkaLog;
+
+  constructor(options: KafkaClientOptions) {
+    applyKafkajsWorkarounds();
+    this.log = options.log;
+    const config: KafkaConfig = {
+      brokers: [...options.brokers],
+      clientId: options.clientId,
+      connectionTimeout: CONNECTION_TIMEOUT_MS,
+      requestTimeout: REQUEST_TIMEOUT_MS,
+      // kafkajs gives up after its retries, so retrying is done above it, where it can go on for as long as it takes.
+      retry: { retries: 1, initialRetryTime: 100, maxRetryTime: 500 },
+      logLevel: kafkajs.logLevel.INFO,
+      logCreator: () => (entry) => forwardLog(this.log, entry),
+    };
+    if (options.ssl !== undefined) config.ssl = options.ssl;
+    if (options.sasl !== undefined) config.sasl = options.sasl;
+    this.kafka = new kafkajs.Kafka(config);
+  }
+
+  publisher(options: PublisherOptions = {}): Publisher {
+    return this.track((closed) => new Publisher(this.kafka, this.log, options, closed));
+  }
+
+  logReader(options: LogReaderOptions): LogReader {
+    return this.track((closed) => new LogReader(this.kafka, this.log, options, closed));
+  }
+
+  groupConsumer(options: GroupConsumerOptions): GroupConsumer {
+    return this.track((closed) => new GroupConsumer(this.kafka, this.log, options, closed));
+  }
+
+  topicAdmin(): TopicAdmin {
+    return new TopicAdmin(this.kafka, this.log);
+  }
+
+  /** Stops every reader, lets every publisher write what it has accepted (bounded), and disconnects. */
+  async close(): Promise<void> {
+    // Readers first: their handlers may still publish.
+    const all = [...this.open];
+    const publishers = all.filter((one) => one instanceof Publisher);
+    await Promise.all(all.filter((one) => !(one instanceof Publisher)).map((one) => one.close()));
+    await Promise.all(publishers.map((one) => one.close()));
+  }
+
+  private track<T extends Closable>(make: (closed: () => void) => T): T {
+    const closable: T = make(() => this.open.delete(closable));
+    this.open.add(closable);
+    return closable;
+  }
+}
+
+/** kafkajs calls routine reconnects errors; they are warnings here, and what matters is logged by this lib itself. */
+function forwardLog(log: KafkaLog, { level, namespace, log: content }: LogEntry): void {
+  const { message, timestamp: _timestamp, stack: _stack, logger: _logger, ...fields } = content;
+  const event = `kafkajs.${(namespace || 'client').toLowerCase()}`;
+  const said = { ...fields, text: message };
+  if (level === kafkajs.logLevel.ERROR || level === kafkajs.logLevel.WARN) log.warn(event, said);
+  else log.debug(event, said);
+}

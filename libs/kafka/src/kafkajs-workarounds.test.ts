@@ -1,0 +1,64 @@
+import { createRequire } from 'node:module';
+import { describe, expect, it, vi } from 'vitest';
+import { applyKafkajsWorkarounds, partialProduceResponse, protocolError } from './kafkajs-workarounds.js';
+
+const require = createRequire(import.meta.url);
+
+describe('kafkajs workarounds', () => {
+  it('are for the version that is installed', () => {
+    expect((require('kafkajs/package.json') as { version: string }).version).toBe('2.2.4');
+  });
+
+  it('set no timer while no request waits, and one while some do', () => {
+    applyKafkajsWorkarounds();
+    vi.useFakeTimers();
+    try {
+      const RequestQueue = require('kafkajs/src/network/requestQueue/index.js') as {
+        new (options: object): {
+          pending: unknown[];
+          scheduleCheckPendingRequests(): void;
+          checkPendingRequests(): void;
+          destroy(): void;
+        };
+      };
+      const logger = { debug() {} };
+      const queue = new RequestQueue({ maxInFlightRequests: 1, requestTimeout: 1000, logger });
+      queue.checkPendingRequests();
+      expect(vi.getTimerCount()).toBe(0);
+      queue.pending.push({});
+      queue.scheduleCheckPendingRequests();
+      expect(vi.getTimerCount()).toBe(1);
+      queue.destroy();
+    } finally {
+      vi.useRealTimers();
+    }
+  });
+
+  it('keep the answer of a produce request that failed in one partition', async () => {
+    applyKafkajsWorkarounds();
+    const { parse } = require('kafkajs/src/protocol/requests/produce/v7/response.js') as {
+      parse(data: unknown): Promise<unknown>;
+    };
+    const data = {
+      topics: [
+        {
+          topicName: 't',
+          partitions: [
+            { partition: 0, errorCode: 0 },
+            { partition: 1, errorCode: 10 },
+          ],
+        },
+      ],
+    };
+    const error: unknown = await parse(data).catch((thrown: unknown) => thrown);
+    expect(error).toMatchObject({ type: 'MESSAGE_TOO_LARGE' });
+    expect(partialProduceResponse(error)).toBe(data);
+    expect(partialProduceResponse(new Error('no answer'))).toBeUndefined();
+  });
+
+  it('name the errors of a broker, and which of them may pass', () => {
+    expect(protocolError(10)).toEqual({ type: 'MESSAGE_TOO_LARGE', retriable: false });
+    expect(protocolError(6)).toEqual({ type: 'NOT_LEADER_FOR_PARTITION', retriable: true });
+    expect(protocolError(9999).retriable).toBe(false);
+  });
+});
