@@ -1,0 +1,184 @@
+import sharp from 'sharp';
+import { describe, expect, test } from 'vitest';
+import { decodeImage, encodeUprightJpeg, sniffFormat } from './decode.js';
+
+/** 64 x 48: red in the top left quarter, noise elsewhere, so that truncation and turning show. */
+const picture = await sharp({
+  create: {
+    width: 64,
+    height: 48,
+    channels: 3,
+    background: 'black',
+    noise: { type: 'gaussian', mean: 120, sigma: 40 },
+  },
+})
+  .composite([
+    { input: { create: { width: 32, height: 24, channels: 3, background: { r: 255, g: 0, b: 0 } } }, left: 0, top: 0 },
+  ])
+  .removeAlpha()
+  .png()
+  .toBuffer();
+
+const encoded = {
+  jpeg: await sharp(picture).jpeg({ quality: 95 }).toBuffer(),
+  'progressive jpeg': await sharp(picture).jpeg({ progressive: true, quality: 95 }).toBuffer(),
+  png: picture,
+  webp: await sharp(picture).webp().toBuffer(),
+  tiff: await sharp(picture).tiff().toBuffer(),
+  gif: await sharp(picture).gif().toBuffer(),
+  avif: await sharp(picture).avif({ quality: 90 }).toBuffer(),
+};
+
+function pixelAt(image: { width: number; rgb: Uint8Array }, x: number, y: number): number[] {
+  return [...image.rgb.subarray(3 * (y * image.width + x), 3 * (y * image.width + x) + 3)];
+}
+
+describe('what is decoded', () => {
+  test.each(Object.entries(encoded))('%s becomes upright RGB', async (name, bytes) => {
+    const format = name.replace('progressive ', '');
+    const image = await decodeImage(bytes);
+    expect({ width: image.width, height: image.height, format: image.format }).toEqual({
+      width: 64,
+      height: 48,
+      format,
+    });
+    expect(image.rgb.length).toBe(3 * 64 * 48);
+    const [red, green, blue] = pixelAt(image, 10, 10);
+    expect(red).toBeGreaterThan(225);
+    expect(green).toBeLessThan(30);
+    expect(blue).toBeLessThan(30);
+  });
+
+  test('applies the EXIF orientation', async () => {
+    const turned = await decodeImage(await sharp(picture).withMetadata({ orientation: 6 }).jpeg().toBuffer());
+    expect([turned.width, turned.height]).toEqual([48, 64]);
+    expect(pixelAt(turned, 40, 10)[1]).toBeLessThan(40); // the red corner is at the right now
+    expect(pixelAt(turned, 10, 50)[1]).toBeGreaterThan(40);
+  });
+
+  test('grey becomes three equal channels', async () => {
+    const grey = await sharp(picture).toColourspace('b-w').png().toBuffer();
+    expect((await sharp(grey).metadata()).channels).toBe(1);
+    const image = await decodeImage(grey);
+    expect(image.rgb.length).toBe(3 * 64 * 48);
+    const [red, green, blue] = pixelAt(image, 50, 40);
+    expect([green, blue]).toEqual([red, red]);
+  });
+
+  test('16 bits, CMYK and an alpha channel become 8-bit RGB', async () => {
+    const deep = await decodeImage(await sharp(picture).toColourspace('rgb16').png().toBuffer());
+    expect(pixelAt(deep, 10, 10)).toEqual([255, 0, 0]);
+    const printed = await decodeImage(await sharp(picture).toColourspace('cmyk').jpeg({ quality: 95 }).toBuffer());
+    expect(pixelAt(printed, 10, 10)[0]).toBeGreaterThan(200);
+    const clear = {
+      create: { width: 64, height: 48, channels: 4 as const, background: { r: 9, g: 9, b: 9, alpha: 0 } },
+    };
+    expect(pixelAt(await decodeImage(await sharp(clear).png().toBuffer()), 5, 5)).toEqual([127, 127, 127]);
+  });
+
+  test('of several pages only the first is read', async () => {
+    const frame = (background: string) =>
+      sharp({ create: { width: 64, height: 48, channels: 3, background } })
+        .png()
+        .toBuffer();
+    const frames = [await frame('#ff0000'), await frame('#0000ff')];
+    const animation = await sharp(frames, { join: { animated: true } })
+      .gif()
+      .toBuffer();
+    expect((await sharp(animation).metadata()).pages).toBe(2);
+    const image = await decodeImage(animation);
+    expect(image.height).toBe(48);
+    expect(pixelAt(image, 30, 30)).toEqual([255, 0, 0]);
+  });
+
+  test('accepts the harmless fault of some phones: a wrong end of the spectral selection', async () => {
+    const bytes = Buffer.from(encoded.jpeg);
+    const scan = bytes.indexOf(Buffer.from([0xff, 0xda]));
+    bytes[scan + 2 + bytes.readUInt16BE(scan + 2) - 2] = 0;
+    const strict = sharp(bytes, { failOn: 'warning' }).raw().toBuffer();
+    await expect(strict).rejects.toThrow('Invalid SOS parameters');
+    expect((await decodeImage(bytes)).rgb).toEqual((await decodeImage(encoded.jpeg)).rgb);
+  });
+});
+
+describe('what is refused', () => {
+  test('no bytes, with IMAGE_EMPTY', async () => {
+    await expect(decodeImage(new Uint8Array(0))).rejects.toMatchObject({ code: 'IMAGE_EMPTY' });
+  });
+
+  test.each([
+    ['text', Buffer.from('this is not a photograph.jpg')],
+    [
+      'SVG',
+      Buffer.from('<svg xmlns="http://www.w3.org/2000/svg" width="99" height="99"><rect width="9" height="9"/></svg>'),
+    ],
+    ['PDF', Buffer.from('%PDF-1.7\n1 0 obj')],
+    ['PPM', Buffer.from('P6 2 2 255\n123456789012')],
+    ['HEIC', Buffer.concat([Buffer.from([0, 0, 0, 24]), Buffer.from('ftypheic\0\0\0\0mif1heic')])],
+  ])('%s, with IMAGE_FORMAT_UNSUPPORTED', async (_name, bytes) => {
+    await expect(decodeImage(bytes)).rejects.toMatchObject({ code: 'IMAGE_FORMAT_UNSUPPORTED' });
+  });
+
+  test.each(Object.entries(encoded))(
+    'a truncated %s, wherever it was cut, with IMAGE_UNREADABLE',
+    async (_format, bytes) => {
+      for (const share of [0.2, 0.5, 0.75, 0.95]) {
+        const cut = bytes.subarray(0, Math.floor(bytes.length * share));
+        if (sniffFormat(cut) === undefined) continue; // so short that it is no image at all
+        await expect(decodeImage(cut), `${share}`).rejects.toMatchObject({ code: 'IMAGE_UNREADABLE' });
+      }
+    },
+  );
+
+  test('a JPEG without its last two bytes, with IMAGE_UNREADABLE', async () => {
+    await expect(decodeImage(encoded.jpeg.subarray(0, -2))).rejects.toMatchObject({ code: 'IMAGE_UNREADABLE' });
+  });
+
+  test('a JPEG with damage in the middle, with IMAGE_UNREADABLE', async () => {
+    const bytes = Buffer.from(encoded.jpeg);
+    const middle = Math.floor(bytes.length / 2);
+    for (let i = 0; i < 40; i++) bytes[middle + i] = i % 3 === 0 ? 0x01 : 0xff;
+    await expect(decodeImage(bytes)).rejects.toMatchObject({ code: 'IMAGE_UNREADABLE' });
+  });
+
+  test('more bytes than the limit, with IMAGE_TOO_LARGE', async () => {
+    const limits = { sizeBytesMax: 100, pixelsMax: 1e6, sidePxMin: 1 };
+    await expect(decodeImage(encoded.png, limits)).rejects.toMatchObject({ code: 'IMAGE_TOO_LARGE' });
+  });
+
+  test('a header that promises 3.6 gigapixels, with IMAGE_TOO_LARGE and without decoding', async () => {
+    const bomb = Buffer.from(picture);
+    bomb.writeUInt32BE(60_000, 16); // PNG: IHDR width and height
+    bomb.writeUInt32BE(60_000, 20);
+    bomb.writeUInt32BE(crc32OfHeader(bomb), 29);
+    await expect(decodeImage(bomb)).rejects.toMatchObject({ code: 'IMAGE_TOO_LARGE' });
+  });
+
+  test('a side under the limit, with IMAGE_TOO_SMALL', async () => {
+    const sliver = await sharp(picture).resize(31, 48, { fit: 'fill' }).png().toBuffer();
+    await expect(decodeImage(sliver)).rejects.toMatchObject({ code: 'IMAGE_TOO_SMALL' });
+  });
+});
+
+test('the picture for operators is upright, whole in colour, and has no metadata', async () => {
+  const source = await sharp(picture)
+    .withExif({ IFD0: { Make: 'Acme' }, IFD3: { GPSLatitude: '51/1 30/1 0/1' } })
+    .withMetadata({ orientation: 6 })
+    .jpeg()
+    .toBuffer();
+  expect(source.includes('Acme')).toBe(true);
+  const stored = await encodeUprightJpeg(await decodeImage(source));
+  const { width, height, exif, icc, orientation, chromaSubsampling } = await sharp(stored).metadata();
+  expect({ width, height, exif, icc, orientation }).toEqual({ width: 48, height: 64 });
+  expect(chromaSubsampling).toBe('4:4:4');
+  expect(stored.includes('Acme')).toBe(false);
+});
+
+function crc32OfHeader(png: Buffer): number {
+  let crc = ~0;
+  for (const byte of png.subarray(12, 29)) {
+    crc ^= byte;
+    for (let bit = 0; bit < 8; bit++) crc = (crc >>> 1) ^ (crc & 1 ? 0xedb88320 : 0);
+  }
+  return ~crc >>> 0;
+}

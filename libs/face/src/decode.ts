@@ -1,0 +1,176 @@
+/**
+ * Bytes that somebody sent → upright sRGB pixels, or a refusal. The only place that decodes images.
+ *
+ * Flow: size and magic number → header, with its limits → pixels. Only the six loaders named below are switched on in
+ * the process: every other one is attack surface that no custody system needs.
+ */
+import sharp, { type Sharp } from 'sharp';
+import { Failure, Refusal } from '#domain/errors.js';
+
+export type ImageFormat = 'jpeg' | 'png' | 'webp' | 'tiff' | 'gif' | 'avif';
+
+/** Upright pixels: EXIF orientation applied, sRGB, no alpha. */
+export interface DecodedImage {
+  readonly width: number;
+  readonly height: number;
+  /** Interleaved RGB, rows from the top, length 3 · width · height. */
+  readonly rgb: Uint8Array;
+  /** What the bytes were. */
+  readonly format: ImageFormat;
+}
+
+export interface DecodeLimits {
+  readonly sizeBytesMax: number;
+  readonly pixelsMax: number;
+  readonly sidePxMin: number;
+}
+
+export const DECODE_LIMITS: DecodeLimits = {
+  /** Twice what a record on `custody.images` may hold, so that an HTTP upload of a camera's TIFF still passes. */
+  sizeBytesMax: 20 * 1024 * 1024,
+  /** 150 MB of pixels: above every camera in use, and a few in flight still fit in a small container. */
+  pixelsMax: 50_000_000,
+  /** The detector sees 320 x 240; a face in a smaller picture than this has eyes fewer than 12 px apart: guesswork. */
+  sidePxMin: 32,
+};
+
+/** A picture that needs longer is an attack on the decoder (a progressive JPEG with thousands of scans) or a sick host. */
+const DECODE_TIME_LIMIT_SECONDS = 30;
+
+/** Transparent pixels become mid grey, which the networks' normalisation turns into nearly zero. */
+const BACKGROUND = { r: 127, g: 127, b: 127 };
+
+/** Nothing visible is lost, and the operator compares faces in it. */
+const REFERENCE_JPEG_QUALITY = 92;
+
+/**
+ * Warnings of the JPEG decoder after which the pixels are nevertheless whole: some makes of phone write these. Every
+ * other warning means that part of the picture was invented.
+ */
+const HARMLESS_WARNING =
+  /^VipsJpeg: (Invalid SOS parameters for sequential JPEG|Corrupt JPEG data: \d+ extraneous bytes before marker 0xd9)$/;
+
+sharp.block({ operation: ['VipsForeignLoad'] });
+sharp.unblock({
+  operation: ['Jpeg', 'Png', 'Webp', 'Tiff', 'Heif', 'Nsgif'].map((loader) => `VipsForeignLoad${loader}Buffer`),
+});
+// Parallelism comes from the pictures in flight; a cache of operations would keep probes in memory.
+sharp.concurrency(1);
+sharp.cache(false);
+
+/**
+ * What can be said without decoding, at almost no cost: for an edge that refuses at once and leaves the rest to a queue.
+ *
+ * @throws Refusal IMAGE_EMPTY, IMAGE_TOO_LARGE, IMAGE_TOO_SMALL, IMAGE_FORMAT_UNSUPPORTED, IMAGE_UNREADABLE
+ */
+export async function inspectImage(bytes: Uint8Array, limits: DecodeLimits = DECODE_LIMITS): Promise<ImageFormat> {
+  if (bytes.byteLength === 0) throw new Refusal('IMAGE_EMPTY', 'The image is empty.');
+  if (bytes.byteLength > limits.sizeBytesMax) {
+    throw new Refusal('IMAGE_TOO_LARGE', `The image is larger than ${limits.sizeBytesMax} bytes.`);
+  }
+  const format = sniffFormat(bytes);
+  if (format === undefined) {
+    throw new Refusal('IMAGE_FORMAT_UNSUPPORTED', 'The bytes are not a JPEG, PNG, WebP, TIFF, GIF or AVIF image.');
+  }
+  await checkHeader(bytes, limits);
+  return format;
+}
+
+/**
+ * @param bytes one image file; of several pages only the first is read
+ * @throws Refusal as {@link inspectImage}
+ * @throws Failure IMAGE_DECODE_TIMEOUT
+ */
+export async function decodeImage(bytes: Uint8Array, limits: DecodeLimits = DECODE_LIMITS): Promise<DecodedImage> {
+  const format = await inspectImage(bytes, limits);
+  try {
+    return await decodePixels(bytes, format, limits, 'warning');
+  } catch (thrown) {
+    if (!(thrown instanceof Error) || !hasOnlyHarmlessWarnings(thrown)) throw unreadable(thrown);
+    return decodePixels(bytes, format, limits, 'error').catch((again: unknown) => {
+      throw unreadable(again);
+    });
+  }
+}
+
+/** The picture that an operator is shown: upright and without metadata (no place, no camera, no owner's name). */
+export function encodeUprightJpeg(image: DecodedImage): Promise<Buffer> {
+  return openPixels(image).jpeg({ quality: REFERENCE_JPEG_QUALITY, chromaSubsampling: '4:4:4' }).toBuffer();
+}
+
+/** A native pipeline over pixels that are already decoded; they are not copied. */
+export function openPixels(image: DecodedImage): Sharp {
+  return sharp(image.rgb, {
+    raw: { width: image.width, height: image.height, channels: 3 },
+    limitInputPixels: false, // was checked when it was decoded
+  });
+}
+
+/** By magic number, never by file name. Undefined for what is not decoded here. */
+export function sniffFormat(bytes: Uint8Array): ImageFormat | undefined {
+  const head = Buffer.from(bytes.buffer, bytes.byteOffset, Math.min(bytes.byteLength, 64)).toString('latin1');
+  if (head.startsWith('\xff\xd8\xff')) return 'jpeg';
+  if (head.startsWith('\x89PNG\r\n\x1a\n')) return 'png';
+  if (head.startsWith('RIFF') && head.slice(8, 12) === 'WEBP') return 'webp';
+  if (head.startsWith('II*\0') || head.startsWith('MM\0*')) return 'tiff';
+  if (head.startsWith('GIF87a') || head.startsWith('GIF89a')) return 'gif';
+  // An ISO media file lists its brands; HEIC (HEVC inside) has no `avif` among them, and no free decoder.
+  if (head.slice(4, 8) === 'ftyp' && /avif|avis/.test(head.slice(8, 48))) return 'avif';
+  return undefined;
+}
+
+async function checkHeader(bytes: Uint8Array, limits: DecodeLimits): Promise<void> {
+  const { width, height } = await sharp(bytes, { limitInputPixels: false })
+    .metadata()
+    .catch((thrown: unknown) => {
+      throw unreadable(thrown);
+    });
+  if (width * height > limits.pixelsMax) {
+    throw new Refusal(
+      'IMAGE_TOO_LARGE',
+      `The image has ${width} x ${height} pixels; the limit is ${limits.pixelsMax}.`,
+    );
+  }
+  if (Math.min(width, height) < limits.sidePxMin) {
+    throw new Refusal(
+      'IMAGE_TOO_SMALL',
+      `The image has ${width} x ${height} pixels; each side needs ${limits.sidePxMin}.`,
+    );
+  }
+}
+
+async function decodePixels(
+  bytes: Uint8Array,
+  format: ImageFormat,
+  limits: DecodeLimits,
+  failOn: 'warning' | 'error',
+): Promise<DecodedImage> {
+  const { data, info } = await sharp(bytes, { failOn, limitInputPixels: limits.pixelsMax })
+    .autoOrient()
+    .flatten({ background: BACKGROUND })
+    .toColourspace('srgb')
+    .timeout({ seconds: DECODE_TIME_LIMIT_SECONDS })
+    .raw({ depth: 'uchar' })
+    .toBuffer({ resolveWithObject: true });
+  const rgb = info.channels === 3 ? data : greyToRgb(data, info.channels);
+  return { width: info.width, height: info.height, rgb, format };
+}
+
+/** One channel, or one with an alpha that is ignored, to three. */
+function greyToRgb(grey: Uint8Array, channels: number): Uint8Array {
+  const pixels = grey.length / channels;
+  const rgb = new Uint8Array(pixels * 3);
+  for (let i = 0; i < pixels; i++) rgb.fill(grey[i * channels]!, i * 3, i * 3 + 3);
+  return rgb;
+}
+
+function hasOnlyHarmlessWarnings(thrown: Error): boolean {
+  return thrown.message.split('\n').every((line) => HARMLESS_WARNING.test(line.trim()));
+}
+
+function unreadable(thrown: unknown): Refusal | Failure {
+  if (thrown instanceof Error && thrown.message.startsWith('timeout')) {
+    return new Failure('IMAGE_DECODE_TIMEOUT', 'The image took too long to decode.', true, { cause: thrown });
+  }
+  return new Refusal('IMAGE_UNREADABLE', 'The image is truncated or corrupt.', undefined, { cause: thrown });
+}

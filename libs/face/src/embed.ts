@@ -1,0 +1,56 @@
+/** One aligned face → its template. */
+import { Tensor, type InferenceSession } from 'onnxruntime-node';
+import { Failure } from '#domain/errors.js';
+import type { FaceLandmarks } from '#domain/face.js';
+import { ALIGNED_SIDE_PX, fillAligned, similarityToReference } from './align.js';
+import type { DecodedImage } from './decode.js';
+import type { EmbedderParameters } from './model-pack.js';
+import { openSession, unsuitable } from './network-input.js';
+import { isValidTemplate, l2Norm } from './template.js';
+
+export const EMBEDDER_INPUT_LENGTH = 3 * ALIGNED_SIDE_PX * ALIGNED_SIDE_PX;
+
+export interface Embedding {
+  /** L2-normalised, length `dimension`. */
+  readonly template: Float32Array;
+  /** L2 norm before normalising. */
+  readonly embeddingNorm: number;
+}
+
+export class FaceEmbedder {
+  private constructor(
+    readonly session: InferenceSession,
+    readonly parameters: EmbedderParameters,
+  ) {}
+
+  /** @throws Failure MODEL_PACK_UNSUITABLE */
+  static async open(path: string, parameters: EmbedderParameters): Promise<FaceEmbedder> {
+    const session = await openSession(path, 'embedder', [1, 3, ALIGNED_SIDE_PX, ALIGNED_SIDE_PX]);
+    const output = session.outputMetadata[0];
+    const shape = output?.isTensor === true ? output.shape : [];
+    if (session.outputNames.length !== 1 || shape.at(-1) !== parameters.dimension) {
+      await session.release();
+      throw unsuitable('embedder', `gives ${JSON.stringify(shape)}, not templates of ${parameters.dimension}`);
+    }
+    return new FaceEmbedder(session, parameters);
+  }
+
+  /**
+   * @param input scratch of {@link EMBEDDER_INPUT_LENGTH}, overwritten
+   * @throws Refusal FACE_UNUSABLE
+   * @throws Failure EMBEDDING_INVALID
+   */
+  async embed(image: DecodedImage, landmarks: FaceLandmarks, input: Float32Array): Promise<Embedding> {
+    const { colour, mean, scale, dimension } = this.parameters;
+    fillAligned(image, similarityToReference(landmarks), { order: colour, mean, scale }, input);
+    const tensor = new Tensor('float32', input, [1, 3, ALIGNED_SIDE_PX, ALIGNED_SIDE_PX]);
+    const outputs = await this.session.run({ [this.session.inputNames[0]!]: tensor });
+    const raw = outputs[this.session.outputNames[0]!]!.data as Float32Array;
+    const embeddingNorm = l2Norm(raw);
+    const template = raw.map((component) => component / embeddingNorm);
+    if (!isValidTemplate(template, dimension)) {
+      throw new Failure('EMBEDDING_INVALID', 'The face could not be turned into a template.', false);
+    }
+    return { template, embeddingNorm };
+  }
+}
