@@ -1,0 +1,160 @@
+/** What a shard's host and its worker thread say to each other. Both are built together, so there are no versions. */
+import type { Disposition } from '#domain/disposition.js';
+import { CodedError, describeError, Failure, Refusal } from '#domain/errors.js';
+import type { GalleryFilter, SearchMode, TemplateMetadata, TemplateSource } from '#domain/gallery.js';
+import type { ImageId, Offset } from '#domain/ids.js';
+import type { GalleryAnswer, HeldTemplate, ShardCoverage } from './gallery-shard.js';
+import type { SnapshotIdentity } from './snapshot-manifest.js';
+import type { ApplyResult, TemplateChange } from './template-change.js';
+
+export interface ShardWorkerOptions extends SnapshotIdentity {
+  /** Of this worker alone. */
+  readonly snapshotFolder: string;
+  /** `auto` is exact up to so many templates of the worker, and approximate above. */
+  readonly autoExactMaxTemplates: number;
+}
+
+export interface RestoredState {
+  /** By partition; exclusive: where to go on reading. */
+  readonly nextOffsets: Map<number, Offset>;
+  readonly templates: number;
+  /** What was set aside or rebuilt, for the log. */
+  readonly notices: readonly string[];
+}
+
+export interface WorkerQuery {
+  /** Float32Array of length `dimension`, of norm 1. Without one, only the coverage is asked for. */
+  readonly probe: Float32Array | undefined;
+  /** Subjects wanted, 1 to 1000. */
+  readonly k: number;
+  readonly mode: SearchMode;
+  readonly filter?: GalleryFilter | undefined;
+}
+
+export interface WorkerAnswer extends GalleryAnswer {
+  readonly coverage: readonly ShardCoverage[];
+  readonly durationMs: number;
+}
+
+export interface DispositionItem {
+  readonly imageId: ImageId;
+  /** null = active again. */
+  readonly disposition: Disposition | null;
+}
+
+export interface PartitionAdvance {
+  readonly partition: number;
+  /** Exclusive. */
+  readonly nextOffset: Offset;
+}
+
+export type SnapshotReport =
+  | { readonly sequence: number; readonly templates: number; readonly sizeBytes: number; readonly durationMs: number }
+  | { readonly skipped: string };
+
+export interface ShardStats {
+  /** Suppressed ones included. */
+  readonly templates: number;
+  readonly suppressed: number;
+  /** Deleted nodes that the graph still walks through. */
+  readonly tombstones: number;
+  /** Templates in the graph. */
+  readonly approximateSize: number;
+  /** Templates that the graph is behind by; searches look at them one by one, or are exact. */
+  readonly approximatePending: number;
+  /** Of vectors, codes and graph, in native memory. */
+  readonly memoryBytes: number;
+  /** When the newest snapshot was written or restored; undefined when there is none. */
+  readonly snapshotAtMs: number | undefined;
+  /** Delays of the worker's event loop since the last call. */
+  readonly eventLoop: { readonly delayMsP99: number; readonly delayMsMax: number };
+}
+
+/** A {@link TemplateChange} whose vector is in the batch's one buffer. */
+export type PackedChange =
+  | Exclude<TemplateChange, { kind: 'template' }>
+  | (Pick<TemplateChange, 'partition' | 'offset' | 'imageId' | 'timestampMs'> & {
+      readonly kind: 'template';
+      readonly metadata: TemplateMetadata;
+      readonly source: TemplateSource;
+      /** In float32 values from the start of the buffer. */
+      readonly vectorStart: number;
+      readonly vectorLength: number;
+    });
+
+export interface ShardCalls {
+  apply: {
+    request: { changes: PackedChange[]; vectors: ArrayBuffer; advance: PartitionAdvance[] };
+    response: ApplyResult;
+  };
+  setDispositions: { request: DispositionItem[]; response: undefined };
+  search: { request: WorkerQuery; response: WorkerAnswer };
+  snapshot: { request: undefined; response: SnapshotReport };
+  stats: { request: undefined; response: ShardStats };
+  republishable: { request: ImageId[]; response: HeldTemplate[] };
+  digest: { request: undefined; response: string };
+  settled: { request: undefined; response: undefined };
+  discardState: { request: string; response: undefined };
+  close: { request: { snapshot: boolean }; response: undefined };
+}
+
+export type CallName = keyof ShardCalls;
+
+export type HostMessage = {
+  [Name in CallName]: { readonly id: number; readonly call: Name; readonly request: ShardCalls[Name]['request'] };
+}[CallName];
+
+export type WorkerMessage =
+  | { readonly kind: 'started'; readonly restored: RestoredState }
+  | { readonly kind: 'not-started'; readonly error: PackedError }
+  | { readonly kind: 'done'; readonly id: number; readonly value: unknown }
+  | { readonly kind: 'error'; readonly id: number; readonly error: PackedError };
+
+/** A {@link CodedError} that crosses threads. */
+export interface PackedError {
+  readonly refused: boolean;
+  readonly code: string;
+  readonly publicText: string;
+  readonly retryable: boolean;
+  readonly cause: string | undefined;
+}
+
+export function packError(error: CodedError): PackedError {
+  return {
+    refused: error instanceof Refusal,
+    code: error.code,
+    publicText: error.publicText,
+    retryable: error.retryable,
+    cause: error.cause === undefined ? undefined : describeError(error.cause),
+  };
+}
+
+export function unpackError({ refused, code, publicText, retryable, cause }: PackedError): CodedError {
+  const options = cause === undefined ? undefined : { cause: new Error(cause) };
+  return refused
+    ? new Refusal(code, publicText, undefined, options)
+    : new Failure(code, publicText, retryable, options);
+}
+
+/** All vectors of a batch in one buffer, so that handing them over is one transfer. */
+export function packChanges(changes: readonly TemplateChange[]): { changes: PackedChange[]; vectors: ArrayBuffer } {
+  let length = 0;
+  for (const change of changes) if (change.kind === 'template') length += change.vector.length;
+  const vectors = new Float32Array(length);
+  let start = 0;
+  const packed = changes.map((change): PackedChange => {
+    if (change.kind !== 'template') return change;
+    const { vector, ...rest } = change;
+    vectors.set(vector, start);
+    const packedChange = { ...rest, vectorStart: start, vectorLength: vector.length };
+    start += vector.length;
+    return packedChange;
+  });
+  return { changes: packed, vectors: vectors.buffer };
+}
+
+export function unpackChange(change: PackedChange, vectors: ArrayBuffer): TemplateChange {
+  if (change.kind !== 'template') return change;
+  const { vectorStart, vectorLength, ...rest } = change;
+  return { ...rest, vector: new Float32Array(vectors, vectorStart * 4, vectorLength) };
+}

@@ -1,0 +1,165 @@
+/**
+ * Files that are whole or absent: written under another name, flushed, and only then given their own. Everything that
+ * touches the disk goes through {@link SnapshotFs}, so that a test can fail at each step and look at what is left.
+ */
+import { createHash } from 'node:crypto';
+import { mkdir, open, readdir, rename, rm, stat } from 'node:fs/promises';
+import { Failure } from '#domain/errors.js';
+
+/** What is read or written at a time: hashing it takes 1 ms, which is what a search may have to wait for it. */
+export const CHUNK_BYTES = 1_048_576;
+
+export interface SnapshotFile {
+  write(bytes: Uint8Array): Promise<void>;
+  /** @returns bytes read from where the last read ended; 0 at the end */
+  read(into: Uint8Array): Promise<number>;
+  /** Returns when the disk has it. */
+  sync(): Promise<void>;
+  close(): Promise<void>;
+}
+
+export interface SnapshotFs {
+  /** `wx` makes a new file, `r+` is for flushing one that native code wrote. */
+  open(path: string, flags: 'r' | 'r+' | 'wx'): Promise<SnapshotFile>;
+  sizeBytes(path: string): Promise<number>;
+  /** Names; none when there is no such folder. */
+  list(folder: string): Promise<string[]>;
+  makeFolder(path: string): Promise<void>;
+  rename(from: string, to: string): Promise<void>;
+  /** A file, or a folder with all it holds; nothing when there is none. */
+  remove(path: string): Promise<void>;
+  /** Makes renames in it last. */
+  syncFolder(path: string): Promise<void>;
+}
+
+export const diskSnapshotFs: SnapshotFs = {
+  async open(path, flags) {
+    const handle = await open(path, flags, 0o600);
+    return {
+      async write(bytes) {
+        for (let done = 0; done < bytes.byteLength;) {
+          done += (await handle.write(bytes, done, bytes.byteLength - done)).bytesWritten;
+        }
+      },
+      async read(into) {
+        return (await handle.read(into, 0, into.byteLength)).bytesRead;
+      },
+      sync: () => handle.sync(),
+      close: () => handle.close(),
+    };
+  },
+  async sizeBytes(path) {
+    return (await stat(path)).size;
+  },
+  async list(folder) {
+    try {
+      return await readdir(folder);
+    } catch (error) {
+      if (error instanceof Error && 'code' in error && error.code === 'ENOENT') return [];
+      throw error;
+    }
+  },
+  async makeFolder(path) {
+    await mkdir(path, { recursive: true, mode: 0o700 });
+  },
+  rename,
+  remove: (path) => rm(path, { recursive: true, force: true }),
+  async syncFolder(path) {
+    const handle = await open(path, 'r');
+    try {
+      await handle.sync();
+    } finally {
+      await handle.close();
+    }
+  },
+};
+
+export interface FileFacts {
+  readonly name: string;
+  readonly sizeBytes: number;
+  /** 64 hexadecimal digits. */
+  readonly sha256: string;
+}
+
+/** Writes a new file and flushes it. @returns what is in it, by what was handed over rather than by what the disk says */
+export async function writeFlushed(
+  fs: SnapshotFs,
+  folder: string,
+  name: string,
+  chunks: Iterable<Uint8Array>,
+): Promise<FileFacts> {
+  const hash = createHash('sha256');
+  let sizeBytes = 0;
+  const file = await fs.open(`${folder}/${name}`, 'wx');
+  try {
+    for (const chunk of chunks) {
+      hash.update(chunk);
+      sizeBytes += chunk.byteLength;
+      await file.write(chunk);
+    }
+    await file.sync();
+  } finally {
+    await file.close();
+  }
+  return { name, sizeBytes, sha256: hash.digest('hex') };
+}
+
+/** Flushes a file that native code wrote, and reads what is in it. */
+export async function flushAndRead(fs: SnapshotFs, folder: string, name: string): Promise<FileFacts> {
+  const file = await fs.open(`${folder}/${name}`, 'r+');
+  try {
+    await file.sync();
+  } finally {
+    await file.close();
+  }
+  const { sizeBytes, sha256 } = await readThrough(fs, `${folder}/${name}`, () => {});
+  return { name, sizeBytes, sha256 };
+}
+
+/**
+ * Reads a file from end to end and compares it with what it should be. What `onChunk` made of it must not be used when
+ * this throws.
+ *
+ * @param onChunk is given at most {@link CHUNK_BYTES} at a time, in a buffer that the next chunk overwrites
+ * @throws Failure SNAPSHOT_CORRUPT
+ */
+export async function readVerified(
+  fs: SnapshotFs,
+  folder: string,
+  facts: FileFacts,
+  onChunk: (chunk: Uint8Array) => void = () => {},
+): Promise<void> {
+  const sizeBytes = await fs.sizeBytes(`${folder}/${facts.name}`);
+  if (sizeBytes !== facts.sizeBytes) throw corrupt(`${facts.name} has ${sizeBytes} bytes, not ${facts.sizeBytes}`);
+  const found = await readThrough(fs, `${folder}/${facts.name}`, onChunk);
+  if (found.sha256 !== facts.sha256) throw corrupt(`${facts.name} differs from its checksum`);
+}
+
+/** @param what is wrong; no path, and nothing of an entry */
+export function corrupt(what: string, cause?: unknown): Failure {
+  return new Failure('SNAPSHOT_CORRUPT', `The snapshot is damaged: ${what}.`, false, { cause });
+}
+
+async function readThrough(
+  fs: SnapshotFs,
+  path: string,
+  onChunk: (chunk: Uint8Array) => void,
+): Promise<{ sizeBytes: number; sha256: string }> {
+  const hash = createHash('sha256');
+  const buffer = new Uint8Array(CHUNK_BYTES);
+  let sizeBytes = 0;
+  const file = await fs.open(path, 'r');
+  try {
+    for (;;) {
+      const count = await file.read(buffer);
+      if (count === 0) break;
+      const chunk = buffer.subarray(0, count);
+      hash.update(chunk);
+      sizeBytes += count;
+      onChunk(chunk);
+    }
+  } finally {
+    await file.close();
+  }
+  return { sizeBytes, sha256: hash.digest('hex') };
+}
