@@ -1,0 +1,44 @@
+/**
+ * Three questions, kept apart: has it started (how far is the replay), should it get work (what it needs is there; never
+ * whether its peers are), and is it alive (does the event loop turn).
+ */
+export class Health {
+  private readonly pending = new Map<string, string>();
+  private started = false;
+  private draining = false;
+
+  /** @param conditions what must hold before the service has started, by name */
+  constructor(conditions: readonly string[]) {
+    for (const name of conditions) this.pending.set(name, 'waiting');
+  }
+
+  /** Says how far a condition has come, for people who watch a start. */
+  progress(condition: string, text: string): void {
+    this.pending.set(condition, text);
+  }
+
+  fulfilled(condition: string): void {
+    this.pending.delete(condition);
+    if (this.pending.size === 0) this.started = true;
+  }
+
+  /** A condition that held no longer does. */
+  lost(condition: string, why: string): void {
+    this.pending.set(condition, why);
+  }
+
+  /** From now on not ready, while what is under way is finished. */
+  drain(): void {
+    this.draining = true;
+  }
+
+  get startup(): { ok: boolean; waitingFor: Record<string, string> } {
+    return { ok: this.started, waitingFor: Object.fromEntries(this.pending) };
+  }
+
+  get ready(): { ok: boolean; waitingFor: Record<string, string> } {
+    const waitingFor = Object.fromEntries(this.pending);
+    if (this.draining) waitingFor['drain'] = 'shutting down';
+    return { ok: this.started && this.pending.size === 0 && !this.draining, waitingFor };
+  }
+}

@@ -1,0 +1,142 @@
+/**
+ * Every metric of the three services. Names end in their unit, labels are bounded and never an id; docs/metrics.md is
+ * compared with what the services register by a test.
+ */
+import { collectDefaultMetrics, Counter, Gauge, Histogram, Registry } from 'prom-client';
+
+/** From a millisecond, the engine's share, to ten seconds, the deadline of a retrospective search. */
+const LATENCY_BUCKETS_SECONDS = [0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10];
+/** From a lone image to an image that waited behind a bulk enrolment. */
+const ENROL_BUCKETS_SECONDS = [0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 300, 1800];
+
+/** What all services report: the process, its event loop and how far behind the log it is. */
+export class Metrics {
+  readonly registry = new Registry();
+
+  readonly consumerLagRecords = new Gauge({
+    name: 'custody_consumer_lag_records',
+    help: 'Records that are in the topic and not yet handled by this process',
+    labelNames: ['topic'],
+    registers: [this.registry],
+  });
+
+  constructor() {
+    collectDefaultMetrics({ register: this.registry });
+  }
+}
+
+export class IngestMetrics extends Metrics {
+  readonly imagesTotal = new Counter({
+    name: 'custody_images_total',
+    help: 'Records on custody.images by what became of them',
+    labelNames: ['outcome', 'reason'],
+    registers: [this.registry],
+  });
+
+  readonly imageStageDurationSeconds = new Histogram({
+    name: 'custody_image_stage_duration_seconds',
+    help: 'Time that an image spends in each stage of enrolment',
+    labelNames: ['stage'],
+    buckets: LATENCY_BUCKETS_SECONDS,
+    registers: [this.registry],
+  });
+}
+
+export class IndexMetrics extends Metrics {
+  readonly galleryTemplates = new Gauge({
+    name: 'custody_gallery_templates',
+    help: 'Templates that this process holds, by state',
+    labelNames: ['shard', 'state'],
+    registers: [this.registry],
+  });
+
+  readonly enrolToSearchableSeconds = new Histogram({
+    name: 'custody_enrol_to_searchable_seconds',
+    help: 'From the broker accepting a custody image to its template being searchable here',
+    buckets: ENROL_BUCKETS_SECONDS,
+    registers: [this.registry],
+  });
+
+  readonly snapshotAgeSeconds = new Gauge({
+    name: 'custody_snapshot_age_seconds',
+    help: 'Time since the newest good snapshot of a shard',
+    labelNames: ['shard'],
+    registers: [this.registry],
+  });
+
+  readonly snapshotDurationSeconds = new Histogram({
+    name: 'custody_snapshot_duration_seconds',
+    help: 'Time that writing and verifying a snapshot took',
+    labelNames: ['shard'],
+    buckets: [0.01, 0.05, 0.1, 0.5, 1, 5, 10, 30, 60, 300],
+    registers: [this.registry],
+  });
+
+  readonly snapshotFailuresTotal = new Counter({
+    name: 'custody_snapshot_failures_total',
+    help: 'Snapshots that were not written, by reason',
+    labelNames: ['shard', 'reason'],
+    registers: [this.registry],
+  });
+
+  readonly galleryQueryDurationSeconds = new Histogram({
+    name: 'custody_gallery_query_duration_seconds',
+    help: 'Time that the engine took to answer a gallery query',
+    labelNames: ['mode'],
+    buckets: LATENCY_BUCKETS_SECONDS,
+    registers: [this.registry],
+  });
+
+  readonly galleryQueriesExpiredTotal = new Counter({
+    name: 'custody_gallery_queries_expired_total',
+    help: 'Gallery queries that were read after their deadline and not answered',
+    registers: [this.registry],
+  });
+
+  readonly galleryRepairsTotal = new Counter({
+    name: 'custody_gallery_repairs_total',
+    help: 'Records that this shard put back because a late one had overwritten them in the log, by kind',
+    labelNames: ['kind'],
+    registers: [this.registry],
+  });
+
+  readonly galleryUnusableRecordsTotal = new Counter({
+    name: 'custody_gallery_unusable_records_total',
+    help: 'Template records that could not be applied and went to dead letters',
+    registers: [this.registry],
+  });
+}
+
+export type SearchStage = 'audit' | 'decode' | 'detect' | 'embed' | 'gallery' | 'merge';
+
+export class QueryMetrics extends Metrics {
+  readonly searchDurationSeconds = new Histogram({
+    name: 'custody_search_duration_seconds',
+    help: 'From the accepted request to the answer',
+    labelNames: ['kind', 'mode'],
+    buckets: LATENCY_BUCKETS_SECONDS,
+    registers: [this.registry],
+  });
+
+  readonly searchStageDurationSeconds = new Histogram({
+    name: 'custody_search_stage_duration_seconds',
+    help: 'Time that a search spends in each stage',
+    labelNames: ['kind', 'stage'],
+    buckets: LATENCY_BUCKETS_SECONDS,
+    registers: [this.registry],
+  });
+
+  readonly searchesTotal = new Counter({
+    name: 'custody_searches_total',
+    help: 'Searches by kind and outcome',
+    labelNames: ['kind', 'outcome'],
+    registers: [this.registry],
+  });
+
+  readonly searchesIncompleteTotal = new Counter({
+    name: 'custody_searches_incomplete_total',
+    help: 'Searches whose answer misses a part of the gallery',
+    labelNames: ['kind'],
+    registers: [this.registry],
+  });
+}

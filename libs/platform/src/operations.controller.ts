@@ -1,0 +1,37 @@
+import { Controller, Get, Inject, Res } from '@nestjs/common';
+import type { Response } from 'express';
+import { Health } from './health.js';
+import { Metrics } from './metrics.js';
+
+/** What probes and scrapers ask; the same on every service, without a token. */
+@Controller()
+export class OperationsController {
+  constructor(
+    @Inject(Health) private readonly health: Health,
+    @Inject(Metrics) private readonly metrics: Metrics,
+  ) {}
+
+  @Get('health/startup')
+  startup(@Res() response: Response): void {
+    answer(response, this.health.startup);
+  }
+
+  @Get('health/ready')
+  ready(@Res() response: Response): void {
+    answer(response, this.health.ready);
+  }
+
+  @Get('health/live')
+  live(@Res() response: Response): void {
+    answer(response, { ok: true, waitingFor: {} });
+  }
+
+  @Get('metrics')
+  async scrape(@Res() response: Response): Promise<void> {
+    response.type(this.metrics.registry.contentType).send(await this.metrics.registry.metrics());
+  }
+}
+
+function answer(response: Response, state: { ok: boolean; waitingFor: Record<string, string> }): void {
+  response.status(state.ok ? 200 : 503).json({ status: state.ok ? 'ok' : 'waiting', waitingFor: state.waitingFor });
+}

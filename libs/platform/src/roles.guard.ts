@@ -1,0 +1,44 @@
+import {
+  createParamDecorator,
+  SetMetadata,
+  type CanActivate,
+  type CustomDecorator,
+  type ExecutionContext,
+} from '@nestjs/common';
+import type { Request } from 'express';
+import { Refusal } from '#domain/errors.js';
+import { hasRole, type Actor, type Role } from '#domain/identity.js';
+import type { TokenVerifier } from './identity.js';
+
+const ROLES_KEY = 'custody:roles';
+
+/** Who may call a handler. A handler without it needs no token: health, metrics and the documentation. */
+export function AllowRoles(...roles: Role[]): CustomDecorator {
+  return SetMetadata(ROLES_KEY, roles);
+}
+
+interface RequestWithActor extends Request {
+  actor?: Actor;
+}
+
+export const CurrentActor = createParamDecorator((_: unknown, context: ExecutionContext): Actor => {
+  const { actor } = context.switchToHttp().getRequest<RequestWithActor>();
+  if (actor === undefined) throw new Error('CurrentActor is used on a handler without AllowRoles');
+  return actor;
+});
+
+export class RolesGuard implements CanActivate {
+  constructor(private readonly tokens: TokenVerifier) {}
+
+  async canActivate(context: ExecutionContext): Promise<boolean> {
+    const allowed = Reflect.getMetadata(ROLES_KEY, context.getHandler()) as Role[] | undefined;
+    if (allowed === undefined) return true;
+    const request = context.switchToHttp().getRequest<RequestWithActor>();
+    const actor = await this.tokens.verify(request.headers.authorization);
+    if (!hasRole(actor, allowed)) {
+      throw new Refusal('ROLE_NOT_ALLOWED', `This needs the role ${allowed.join(' or ')}.`);
+    }
+    request.actor = actor;
+    return true;
+  }
+}

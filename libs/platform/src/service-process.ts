@@ -1,0 +1,125 @@
+/**
+ * What every service's process does: serve health and metrics from the first moment, log a crash and end (a supervisor
+ * starts it again), and on SIGTERM finish what is under way before it goes.
+ */
+import type { AddressInfo } from 'node:net';
+import { Module, type DynamicModule } from '@nestjs/common';
+import { NestFactory } from '@nestjs/core';
+import type { NestExpressApplication } from '@nestjs/platform-express';
+import { CodedError, describeError, Failure } from '#domain/errors.js';
+import { Health } from './health.js';
+import { nestLogger, type Log } from './log.js';
+import { Metrics } from './metrics.js';
+import { OperationsController } from './operations.controller.js';
+import { ProblemFilter } from './problem.filter.js';
+
+/** Below the 30 s that Kubernetes gives a pod. */
+const SHUTDOWN_MS_MAX = 25_000;
+
+/** Steps to take when the process ends, last registered first. */
+export class Shutdown {
+  private readonly steps: { name: string; run: () => Promise<void> | void }[] = [];
+  private running: Promise<void> | undefined;
+
+  constructor(private readonly log: Log) {
+    for (const signal of ['SIGTERM', 'SIGINT'] as const) {
+      process.on(signal, () => {
+        log.info('shutdown-requested', { signal });
+        void this.run().then(() => process.exit(0));
+      });
+    }
+    // A local supervisor that is gone, however it went, takes its services with it.
+    process.once('disconnect', () => void this.run().then(() => process.exit(0)));
+    const crash = (kind: string) => (thrown: unknown) => {
+      log.error('crashed', {
+        kind,
+        error: describeError(thrown),
+        stack: thrown instanceof Error ? thrown.stack : undefined,
+      });
+      process.exit(1);
+    };
+    process.on('uncaughtException', crash('uncaught-exception'));
+    process.on('unhandledRejection', crash('unhandled-rejection'));
+  }
+
+  before(name: string, run: () => Promise<void> | void): void {
+    this.steps.push({ name, run });
+  }
+
+  run(): Promise<void> {
+    this.running ??= this.runSteps();
+    return this.running;
+  }
+
+  private async runSteps(): Promise<void> {
+    setTimeout(() => {
+      this.log.error('shutdown-too-slow', { afterMs: SHUTDOWN_MS_MAX });
+      process.exit(1);
+    }, SHUTDOWN_MS_MAX).unref();
+    for (const step of this.steps.reverse()) {
+      try {
+        await step.run();
+      } catch (error) {
+        this.log.error('shutdown-step-failed', { step: step.name, error: describeError(error) });
+      }
+    }
+    this.log.info('stopped');
+  }
+}
+
+/** Stops the process because of something that it cannot mend: the supervisor decides what comes next. */
+export function endBecause(log: Log, event: string): (error: unknown) => void {
+  return (error) => {
+    log.error(event, { error: describeError(error), code: error instanceof CodedError ? error.code : undefined });
+    process.exit(1);
+  };
+}
+
+/** Health and metrics, which each service's module imports. */
+@Module({})
+export class OperationsModule {
+  static for(health: Health, metrics: Metrics): DynamicModule {
+    return {
+      module: OperationsModule,
+      controllers: [OperationsController],
+      providers: [
+        { provide: Health, useValue: health },
+        { provide: Metrics, useValue: metrics },
+      ],
+    };
+  }
+}
+
+/**
+ * Starts the HTTP server of a service.
+ *
+ * @returns the application and its base URL
+ * @throws Failure PORT_IN_USE naming the port and the setting
+ */
+export async function serveHttp(
+  module: DynamicModule,
+  options: { readonly host: string; readonly port: number; readonly portSetting: string; readonly log: Log; readonly configure?: (app: NestExpressApplication) => unknown },
+): Promise<{ app: NestExpressApplication; url: string }> {
+  const app = await NestFactory.create<NestExpressApplication>(module, {
+    logger: nestLogger(options.log),
+    abortOnError: false,
+  });
+  app.disable('x-powered-by');
+  app.useGlobalFilters(new ProblemFilter(options.log));
+  options.configure?.(app);
+  try {
+    await app.listen(options.port, options.host);
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code !== 'EADDRINUSE') throw error;
+    throw new Failure(
+      'PORT_IN_USE',
+      `Port ${options.port} is in use: set ${options.portSetting} to a free one.`,
+      false,
+      {
+        cause: error,
+      },
+    );
+  }
+  const { port } = app.getHttpServer().address() as AddressInfo;
+  return { app, url: `http://${options.host}:${port}` };
+}

@@ -1,0 +1,187 @@
+/**
+ * Every setting, in one table: the name in the environment, what it means, its default. Read and checked once, at start;
+ * docs/configuration.md is compared with this table by a test.
+ */
+import { availableParallelism, hostname } from 'node:os';
+import { join, resolve } from 'node:path';
+import { z } from 'zod';
+import { Failure } from '#domain/errors.js';
+
+const port = z.coerce.number().int().min(0).max(65_535);
+const count = (min: number, max: number): z.ZodType<number> => z.coerce.number().int().min(min).max(max);
+const list = z.string().transform((text) =>
+  text
+    .split(',')
+    .map((part) => part.trim())
+    .filter((part) => part !== ''),
+);
+
+interface Setting<T> {
+  readonly schema: z.ZodType<T>;
+  /** As text; a function where it follows from the machine or another setting. */
+  readonly preset: string | ((text: (name: string) => string) => string);
+  /** The preset in words, where it is computed. */
+  readonly presetText?: string;
+  readonly meaning: string;
+}
+
+function setting<T>(
+  schema: z.ZodType<T>,
+  preset: Setting<T>['preset'],
+  meaning: string,
+  presetText?: string,
+): Setting<T> {
+  return { schema, preset, meaning, ...(presetText !== undefined && { presetText }) };
+}
+
+export const SETTINGS = {
+  DATA_DIR: setting(
+    z.string().transform((path) => resolve(path)),
+    './data',
+    'Folder of everything that is kept on this machine.',
+  ),
+  KAFKA_BROKERS: setting(
+    list,
+    '127.0.0.1:9092',
+    'Kafka brokers, `host:port`, comma-separated. When set, `npm start` starts no broker.',
+  ),
+  KAFKA_REPLICATION: setting(count(1, 7), '1', 'Replication factor of topics that are created; 3 in production.'),
+  TOPIC_PROFILE: setting(
+    z.enum(['local', 'production']),
+    'local',
+    'Topic settings: `local` destroys erased bytes within a minute, `production` compacts less often.',
+  ),
+  HOST: setting(z.string(), '127.0.0.1', 'Address that the HTTP servers bind to.'),
+  QUERY_PORT: setting(port, '8080', 'HTTP port of the query service.'),
+  INGEST_PORT: setting(port, '8081', 'HTTP port of the ingest service.'),
+  INDEX_PORT: setting(port, '8082', 'HTTP port of the index service.'),
+  LOG_LEVEL: setting(
+    z.enum(['debug', 'info', 'warn', 'error']),
+    'info',
+    'The least severe log lines that are written.',
+  ),
+  MODEL_PACK_DIR: setting(
+    z.string(),
+    (text) => join(text('DATA_DIR'), 'model-pack'),
+    'Folder of the model pack: its manifest and files, checked by hash at start.',
+    '`DATA_DIR/model-pack`',
+  ),
+  INFERENCE_CONCURRENCY: setting(
+    count(1, 64),
+    () => String(availableParallelism()),
+    'Images in flight through the face pipeline, one thread each.',
+    'the number of cores',
+  ),
+  IMAGE_STORE_DIR: setting(
+    z.string(),
+    (text) => join(text('DATA_DIR'), 'images'),
+    'Folder of the encrypted custody images and open retrospective probes.',
+    '`DATA_DIR/images`',
+  ),
+  IMAGE_STORE_KEY_FILE: setting(
+    z.string(),
+    (text) => join(text('DATA_DIR'), 'keys', 'image-store.key'),
+    'File with the 32-byte key, base64, that wraps each image’s own key.',
+    '`DATA_DIR/keys/image-store.key`',
+  ),
+  SHARDS: setting(count(1, 24), '1', 'Shards that the gallery is split into (S). 24 must be divisible by it.'),
+  SHARD: setting(
+    count(0, 23),
+    '0',
+    'Which shard this index process holds: template partitions p with p mod S = SHARD.',
+  ),
+  WORKERS: setting(count(1, 24), '1', 'Worker threads that an index process splits its partitions over.'),
+  REPLICA_ID: setting(
+    z.string().regex(/^[\w.-]{1,64}$/),
+    () =>
+      `${hostname()
+        .slice(0, 40)
+        .replace(/[^\w.-]/g, '-')}-${process.pid}`,
+    'Name of this process in replies and logs.',
+    'host name and process id',
+  ),
+  SNAPSHOT_DIR: setting(
+    z.string(),
+    (text) => join(text('DATA_DIR'), 'snapshots', `shard-${text('SHARD')}-of-${text('SHARDS')}`),
+    'Folder of the index’s snapshots.',
+    '`DATA_DIR/snapshots/shard-<SHARD>-of-<SHARDS>`',
+  ),
+  SNAPSHOT_INTERVAL_SECONDS: setting(count(1, 86_400), '300', 'Seconds between snapshots while templates change.'),
+  AUTO_EXACT_MAX_TEMPLATES: setting(
+    count(0, 100_000_000),
+    '100000',
+    'Templates a worker up to which `auto` searches exactly; above it, approximately.',
+  ),
+  OPERATOR_SEARCH_MODE: setting(
+    z.enum(['auto', 'exact', 'approximate']),
+    'auto',
+    'Engine for operator-initiated searches. Retrospective searches are always exact.',
+  ),
+  OPERATOR_SEARCH_DEADLINE_MS: setting(
+    count(100, 60_000),
+    '3000',
+    'How long an operator-initiated search waits for the shards; then the answer says what is missing.',
+  ),
+  RETROSPECTIVE_SEARCH_DEADLINE_MS: setting(
+    count(100, 600_000),
+    '10000',
+    'The same for a retrospective search; then its state is PARTIAL.',
+  ),
+  THRESHOLDS_FILE: setting(z.string(), 'deploy/thresholds.json', 'The versioned threshold profiles.'),
+  AUTH_ISSUER: setting(
+    z.string(),
+    'custody-face-search-local',
+    'The identity provider whose bearer tokens are accepted (`iss`).',
+  ),
+  AUTH_AUDIENCE: setting(z.string(), 'custody-face-search', 'What the tokens must be made out to (`aud`).'),
+  AUTH_JWKS: setting(
+    z.string(),
+    (text) => join(text('DATA_DIR'), 'keys', 'issuer.jwks.json'),
+    'The issuer’s public keys: an https URL, or a file.',
+    '`DATA_DIR/keys/issuer.jwks.json`',
+  ),
+  ASSERTION_JWKS: setting(
+    z.string(),
+    (text) => join(text('DATA_DIR'), 'keys', 'systems.jwks.json'),
+    'Public keys of the systems that sign assertions: an https URL, or a file; each key’s `kid` is the system’s name.',
+    '`DATA_DIR/keys/systems.jwks.json`',
+  ),
+  ASSERTION_KEY_FILE: setting(
+    z.string(),
+    (text) => join(text('DATA_DIR'), 'keys', 'custody-query.jwk.json'),
+    'This service’s own private key for assertions (JWK).',
+    '`DATA_DIR/keys/custody-query.jwk.json`',
+  ),
+  VIEW_FILE: setting(
+    z.string(),
+    (text) => join(text('DATA_DIR'), 'query', 'searches.sqlite'),
+    'The query service’s view of the searches; disposable, rebuilt from the log.',
+    '`DATA_DIR/query/searches.sqlite`',
+  ),
+} as const satisfies Record<string, Setting<unknown>>;
+
+export type SettingName = keyof typeof SETTINGS;
+export type Settings = { readonly [Name in SettingName]: z.infer<(typeof SETTINGS)[Name]['schema']> };
+
+/** @throws Failure BAD_SETTING naming the variable, what it holds and what it may hold */
+export function readSettings(environment: NodeJS.ProcessEnv = process.env): Settings {
+  const text = (name: string): string => {
+    const given = environment[name];
+    if (given !== undefined && given !== '') return given;
+    const { preset } = SETTINGS[name as SettingName];
+    return typeof preset === 'string' ? preset : preset(text);
+  };
+  const settings: Record<string, unknown> = {};
+  for (const [name, { schema }] of Object.entries(SETTINGS)) {
+    const result = (schema as z.ZodType<unknown>).safeParse(text(name));
+    if (!result.success) {
+      throw new Failure(
+        'BAD_SETTING',
+        `${name}=${text(name)}: ${result.error.issues[0]?.message ?? 'not allowed'}`,
+        false,
+      );
+    }
+    settings[name] = result.data;
+  }
+  return settings as Settings;
+}
