@@ -1,0 +1,99 @@
+/** Images to enrol, from a folder or a CSV file. */
+import { createReadStream } from 'node:fs';
+import { readdir, readFile, stat } from 'node:fs/promises';
+import { basename, dirname, extname, join, resolve } from 'node:path';
+import { parse as parseCsv } from 'csv-parse';
+import type { CustodyImage } from '#contracts/custody-image.js';
+import { parseImageFields } from '#contracts/image-fields.js';
+import { Refusal } from '#domain/errors.js';
+import { imageId, subjectId } from '#domain/ids.js';
+
+export interface ImageToEnrol {
+  readonly image: CustodyImage;
+  readonly contentType: string;
+  readonly read: () => Promise<Buffer>;
+}
+
+const CONTENT_TYPES: Readonly<Record<string, string>> = {
+  '.jpg': 'image/jpeg',
+  '.jpeg': 'image/jpeg',
+  '.png': 'image/png',
+  '.webp': 'image/webp',
+  '.tif': 'image/tiff',
+  '.tiff': 'image/tiff',
+  '.avif': 'image/avif',
+  '.gif': 'image/gif',
+};
+
+/** @throws Refusal SOURCE_NOT_FOUND; while iterating, BAD_ROW with the row's number */
+export async function imagesToEnrol(
+  source: string,
+  common: Partial<Pick<CustodyImage, 'face' | 'force'>>,
+): Promise<AsyncIterable<ImageToEnrol>> {
+  const info = await stat(source).catch(() => undefined);
+  if (info === undefined) throw new Refusal('SOURCE_NOT_FOUND', `${source} is neither a folder nor a CSV file.`);
+  return info.isDirectory() ? fromFolder(resolve(source), common) : fromCsv(resolve(source), common);
+}
+
+/** `<subject>/<image>.jpg`, as Labeled Faces in the Wild is named; an image beside the folders is its own subject. */
+async function* fromFolder(
+  folder: string,
+  common: Partial<Pick<CustodyImage, 'face' | 'force'>>,
+): AsyncIterable<ImageToEnrol> {
+  const entries = await readdir(folder, { withFileTypes: true });
+  for (const entry of entries.sort((a, b) => (a.name < b.name ? -1 : 1))) {
+    if (entry.isDirectory()) {
+      const names = (await readdir(join(folder, entry.name))).sort();
+      for (const name of names) {
+        if (isImage(name)) yield file(join(folder, entry.name, name), entry.name, common);
+      }
+    } else if (isImage(entry.name)) {
+      yield file(join(folder, entry.name), stem(entry.name), common);
+    }
+  }
+}
+
+/** Columns: `imageId`, `subjectId`, `file` (relative to the CSV), and any other field of the HTTP contract. */
+async function* fromCsv(
+  path: string,
+  common: Partial<Pick<CustodyImage, 'face' | 'force'>>,
+): AsyncIterable<ImageToEnrol> {
+  const rows = createReadStream(path).pipe(parseCsv({ columns: true, skip_empty_lines: true, trim: true, bom: true }));
+  let number = 1;
+  for await (const row of rows as AsyncIterable<Record<string, string>>) {
+    number++;
+    const { imageId: id, file: name, ...fields } = row;
+    try {
+      if (name === undefined || name === '') throw new Refusal('BAD_METADATA', 'file is required.');
+      const image = { ...common, ...parseImageFields(fields), imageId: imageId(id ?? '') };
+      const at = resolve(dirname(path), name);
+      yield { image, contentType: contentTypeOf(name), read: () => readFile(at) };
+    } catch (error) {
+      if (!(error instanceof Refusal)) throw error;
+      throw new Refusal('BAD_ROW', `Line ${number} of ${basename(path)}: ${error.publicText}`, undefined, {
+        cause: error,
+      });
+    }
+  }
+}
+
+function file(path: string, subject: string, common: Partial<Pick<CustodyImage, 'face' | 'force'>>): ImageToEnrol {
+  return {
+    image: { ...common, imageId: imageId(stem(basename(path))), subjectId: subjectId(subject) },
+    contentType: contentTypeOf(path),
+    read: () => readFile(path),
+  };
+}
+
+/** By the name: what the bytes are is for ingest to find out. */
+function isImage(name: string): boolean {
+  return extname(name).toLowerCase() in CONTENT_TYPES;
+}
+
+function contentTypeOf(name: string): string {
+  return CONTENT_TYPES[extname(name).toLowerCase()] ?? 'application/octet-stream';
+}
+
+function stem(name: string): string {
+  return basename(name, extname(name));
+}

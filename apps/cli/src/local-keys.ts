@@ -1,0 +1,72 @@
+/**
+ * The keys of a local installation, made once under DATA_DIR/keys: the issuer of bearer tokens, the systems that sign
+ * assertions, and the key of the image store. In production all of them come from outside.
+ */
+import { randomBytes } from 'node:crypto';
+import { existsSync } from 'node:fs';
+import { mkdir, readFile, writeFile } from 'node:fs/promises';
+import { dirname, join } from 'node:path';
+import { exportJWK, generateKeyPair, importJWK, SignJWT, type JWK } from 'jose';
+import { Failure } from '#domain/errors.js';
+import type { Role } from '#domain/identity.js';
+import { TOKEN_LIFETIME_SECONDS_MAX } from '#platform/identity.js';
+import type { Settings } from '#platform/settings.js';
+
+const ALGORITHM = 'EdDSA';
+/** The systems of a local installation that sign assertions. */
+const LOCAL_SYSTEMS = ['custody-query', 'custody-suite'];
+
+function keyFile(settings: Settings, name: string): string {
+  return join(settings.DATA_DIR, 'keys', name);
+}
+
+/** Makes what is missing and leaves what is there. */
+export async function ensureLocalKeys(settings: Settings): Promise<void> {
+  await mkdir(join(settings.DATA_DIR, 'keys'), { recursive: true, mode: 0o700 });
+  if (!existsSync(settings.IMAGE_STORE_KEY_FILE)) {
+    await mkdir(dirname(settings.IMAGE_STORE_KEY_FILE), { recursive: true });
+    await writeSecret(settings.IMAGE_STORE_KEY_FILE, randomBytes(32).toString('base64'));
+  }
+  const issuer = await ensureKeyPair(keyFile(settings, 'issuer.jwk.json'), 'local-issuer');
+  await writeFile(keyFile(settings, 'issuer.jwks.json'), JSON.stringify({ keys: [issuer] }, null, 2));
+  const systems = [];
+  for (const system of LOCAL_SYSTEMS) {
+    systems.push(await ensureKeyPair(keyFile(settings, `${system}.jwk.json`), system));
+  }
+  await writeFile(keyFile(settings, 'systems.jwks.json'), JSON.stringify({ keys: systems }, null, 2));
+}
+
+/** @throws Failure LOCAL_ISSUER_MISSING */
+export async function signLocalToken(settings: Settings, roles: readonly Role[], subject: string): Promise<string> {
+  const file = keyFile(settings, 'issuer.jwk.json');
+  const jwk = await readFile(file, 'utf8').catch((cause: unknown) => {
+    throw new Failure('LOCAL_ISSUER_MISSING', `${file} is not there: start the system once with npm start.`, false, {
+      cause,
+    });
+  });
+  return new SignJWT({ roles })
+    .setProtectedHeader({ alg: ALGORITHM, kid: 'local-issuer' })
+    .setIssuer(settings.AUTH_ISSUER)
+    .setAudience(settings.AUTH_AUDIENCE)
+    .setSubject(subject)
+    .setIssuedAt()
+    .setExpirationTime(`${TOKEN_LIFETIME_SECONDS_MAX}s`)
+    .sign(await importJWK(JSON.parse(jwk) as JWK, ALGORITHM));
+}
+
+/** @returns the public key */
+async function ensureKeyPair(file: string, kid: string): Promise<JWK> {
+  if (!existsSync(file)) {
+    const { privateKey } = await generateKeyPair(ALGORITHM, { extractable: true });
+    await writeSecret(
+      file,
+      JSON.stringify({ ...(await exportJWK(privateKey)), kid, alg: ALGORITHM, use: 'sig' }, null, 2),
+    );
+  }
+  const { d: _private, ...publicKey } = JSON.parse(await readFile(file, 'utf8')) as JWK;
+  return publicKey;
+}
+
+async function writeSecret(file: string, text: string): Promise<void> {
+  await writeFile(file, `${text}\n`, { mode: 0o600, flag: 'wx' });
+}

@@ -1,0 +1,89 @@
+import { openAsBlob } from 'node:fs';
+import { basename } from 'node:path';
+import Table from 'cli-table3';
+import { Refusal } from '#domain/errors.js';
+import type { Candidate, SearchAnswer } from '#domain/search-answer.js';
+import type { Settings } from '#platform/settings.js';
+import { ServiceClient } from './service-client.js';
+
+const POLL_MS = 100;
+
+interface Shown {
+  readonly searchId: string;
+  readonly state: string;
+  readonly answer: SearchAnswer | null;
+  readonly faces: readonly { readonly index: number }[] | null;
+  readonly failure: { readonly code: string; readonly detail: string } | null;
+}
+
+export async function search(
+  settings: Settings,
+  image: string,
+  options: Readonly<Record<string, string | boolean | undefined>>,
+): Promise<void> {
+  const { kind, json, identityUnconfirmed, ...fields } = options;
+  const form = new FormData();
+  const blob = await openAsBlob(image).catch((cause: unknown) => {
+    throw new Refusal('IMAGE_NOT_FOUND', `${image} cannot be read.`, undefined, { cause });
+  });
+  form.set('image', blob, basename(image));
+  for (const [name, value] of Object.entries(fields)) if (typeof value === 'string') form.set(name, value);
+  if (identityUnconfirmed === true) form.set('identityUnconfirmed', 'true');
+  if (kind === 'operator') {
+    const answer = await new ServiceClient(settings, 'officer').call<SearchAnswer & { statement: string }>(
+      'POST',
+      '/v1/searches/operator',
+      form,
+    );
+    process.stdout.write(json === true ? `${JSON.stringify(answer, null, 2)}\n` : describe(answer, answer.statement));
+    return;
+  }
+  const client = new ServiceClient(settings, 'operator');
+  let shown = await client.call<Shown>('POST', '/v1/searches/retrospective', form);
+  while (shown.state === 'RECEIVED' || shown.state === 'SEARCHING') {
+    await new Promise((resolve) => setTimeout(resolve, POLL_MS));
+    shown = await client.call<Shown>('GET', `/v1/searches/${shown.searchId}`);
+  }
+  if (json === true) process.stdout.write(`${JSON.stringify(shown, null, 2)}\n`);
+  else if (shown.answer !== null)
+    process.stdout.write(describe(shown.answer, `search ${shown.searchId}: ${shown.state}`));
+  else if (shown.failure !== null) throw new Refusal(shown.failure.code, shown.failure.detail);
+  else
+    process.stdout.write(
+      `search ${shown.searchId}: ${shown.state}, ${shown.faces?.length ?? 0} faces to choose from\n`,
+    );
+}
+
+/** The ranked candidates as a table, with what was searched and what it means. */
+export function describe(answer: SearchAnswer, statement: string): string {
+  const table = new Table({
+    head: ['rank', 'score', 'above threshold', 'subject', 'image', 'force', 'captured'],
+    style: { head: [] },
+  });
+  for (const candidate of answer.candidates) {
+    if ('withdrawn' in candidate) {
+      table.push([candidate.rank, '', 'withdrawn since', '', '', '', '']);
+      continue;
+    }
+    const { rank, score, aboveThreshold, subjectId, imageId, force, capturedAt } = candidate satisfies Candidate;
+    table.push([
+      rank,
+      score.toFixed(4),
+      aboveThreshold ? 'yes' : 'no',
+      subjectId,
+      imageId,
+      force ?? '',
+      capturedAt ?? '',
+    ]);
+  }
+  const { gallery, threshold } = answer;
+  const evaluated = threshold.evaluated ? '' : ', not evaluated at this size';
+  return [
+    ...(answer.candidates.length > 0 ? [table.toString()] : []),
+    statement,
+    `${gallery.enrolled} templates searched (${answer.mode}), ${gallery.partitionsAnswered} of ${gallery.partitionsTotal} partitions; ` +
+      `threshold ${threshold.score} (version ${threshold.version}${evaluated})`,
+    ...answer.probe.quality.warnings.map((warning) => `probe: ${warning}`),
+    '',
+  ].join('\n');
+}

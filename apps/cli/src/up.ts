@@ -1,0 +1,281 @@
+/**
+ * `npm start`: everything on this machine. A real Kafka unless one is given, the topics, the three services as processes
+ * of their own, the sample gallery and a first search; then it stays until it is told to end.
+ */
+import { mkdir } from 'node:fs/promises';
+import { join } from 'node:path';
+import { desiredTopics } from '#contracts/topics.js';
+import { describeError, Failure } from '#domain/errors.js';
+import { loadModelPack, type ModelPack } from '#face/model-pack.js';
+import type { SamplePhotographs } from '#face/sample-manifest.js';
+import { isPortFree } from '#kafka/free-port.js';
+import { KafkaClient } from '#kafka/kafka-client.js';
+import { LocalBroker } from '#kafka/local-broker.js';
+import { resolveKafkaJars } from '#kafka/local-broker-jars.js';
+import { cacheFolder } from '#platform/cache-folder.js';
+import { createLog } from '#platform/log.js';
+import { readSettings, type Settings } from '#platform/settings.js';
+import { enrolAll } from './enrol.js';
+import { EnrolmentJournal } from './enrolment-journal.js';
+import { ensureLocalKeys, signLocalToken } from './local-keys.js';
+import { localModelPackFolder, localSample } from './local-assets.js';
+import { describe } from './search.js';
+import { ServiceClient } from './service-client.js';
+import { Supervisor, type ServiceName } from './supervisor.js';
+import type { SearchAnswer } from '#domain/search-answer.js';
+
+const READY_MS_MAX = 180_000;
+const POLL_MS = 200;
+const KAFKA_PORT_PRESET = 9092;
+
+export async function up(environment: NodeJS.ProcessEnv): Promise<void> {
+  const startedAtMs = Date.now();
+  const ending = new Ending();
+  try {
+    await new LocalSystem(environment, ending).start(startedAtMs);
+  } catch (error) {
+    // When it was told to end meanwhile, what broke because of that is not news.
+    if (!ending.begun) {
+      await ending.run();
+      throw error;
+    }
+  }
+  await ending.done;
+}
+
+class LocalSystem {
+  private readonly ownsBroker: boolean;
+  private readonly kafkaPort: number;
+  private settings: Settings;
+
+  constructor(
+    private readonly environment: NodeJS.ProcessEnv,
+    private readonly ending: Ending,
+  ) {
+    this.ownsBroker = (environment['KAFKA_BROKERS'] ?? '') === '';
+    this.kafkaPort = Number(environment['KAFKA_PORT'] ?? KAFKA_PORT_PRESET);
+    if (!Number.isInteger(this.kafkaPort) || this.kafkaPort < 1 || this.kafkaPort > 65_535) {
+      throw new Failure(
+        'BAD_SETTING',
+        `KAFKA_PORT=${environment['KAFKA_PORT']}: a port is a number from 1 to 65535.`,
+        false,
+      );
+    }
+    this.settings = readSettings({
+      ...environment,
+      ...(this.ownsBroker && { KAFKA_BROKERS: `127.0.0.1:${this.kafkaPort}` }),
+    });
+  }
+
+  async start(startedAtMs: number): Promise<void> {
+    await this.checkPorts();
+    await mkdir(this.settings.DATA_DIR, { recursive: true });
+    await ensureLocalKeys(this.settings);
+    const wantsSample = this.environment['SAMPLE_GALLERY'] !== 'off';
+    // All three at once, but the first that fails ends the start.
+    const [packFolder, sample] = await Promise.all([
+      localModelPackFolder(say),
+      wantsSample ? localSample(say) : undefined,
+      this.ownsBroker ? this.startBroker() : undefined,
+    ]);
+    const pack = await loadModelPack(packFolder);
+    this.settings = { ...this.settings, MODEL_PACK_DIR: packFolder };
+    sayLicence(pack);
+    await this.applyTopics(pack);
+    await this.startServices();
+    if (sample !== undefined) await this.enrolSample(sample);
+    if (sample !== undefined) await this.firstSearch(sample);
+    await this.sayWhatNext(startedAtMs);
+  }
+
+  private async checkPorts(): Promise<void> {
+    for (const name of ['QUERY_PORT', 'INGEST_PORT', 'INDEX_PORT'] as const) {
+      const port = this.settings[name];
+      if (!(await isPortFree(port))) {
+        throw new Failure(
+          'PORT_IN_USE',
+          `Port ${port} is in use: stop what uses it, or set ${name} to another port.`,
+          false,
+        );
+      }
+    }
+  }
+
+  private async startBroker(): Promise<void> {
+    const jarsFolder = await resolveKafkaJars(cacheFolder(), say);
+    say(`starting Kafka on 127.0.0.1:${this.kafkaPort}`);
+    const broker = await LocalBroker.start({
+      dataFolder: join(this.settings.DATA_DIR, 'kafka'),
+      port: this.kafkaPort,
+      jarsFolder,
+      portVariable: 'KAFKA_PORT',
+    });
+    this.ending.before(() => broker.stop());
+    broker.onExit((code, signal) => {
+      if (this.ending.begun) return;
+      say(
+        `Kafka ended (${signal ?? `code ${code}`}), see ${join(this.settings.DATA_DIR, 'kafka', 'broker.log')}; ending everything`,
+      );
+      process.exitCode = 1;
+      void this.ending.run();
+    });
+  }
+
+  private async applyTopics(pack: ModelPack): Promise<void> {
+    const { KAFKA_BROKERS: brokers, KAFKA_REPLICATION: replication, TOPIC_PROFILE: profile } = this.settings;
+    const client = new KafkaClient({ brokers, clientId: 'custody-up', log: createLog('up', 'error') });
+    try {
+      const report = await client
+        .topicAdmin()
+        .applyTopics(desiredTopics({ modelId: pack.modelId, profile, replication }), this.ownsBroker);
+      say(`${report.created.length} topics created, ${report.unchanged.length} as wanted`);
+      for (const { topic, setting, wanted, found } of report.differing) {
+        say(`${topic}: ${setting} is ${found}, wanted ${wanted}`);
+      }
+    } finally {
+      await client.close();
+    }
+  }
+
+  private async startServices(): Promise<void> {
+    const supervisor = new Supervisor(
+      {
+        ...this.environment,
+        DATA_DIR: this.settings.DATA_DIR,
+        KAFKA_BROKERS: this.settings.KAFKA_BROKERS.join(','),
+        MODEL_PACK_DIR: this.settings.MODEL_PACK_DIR,
+        LOG_LEVEL: this.environment['LOG_LEVEL'] ?? 'warn',
+      },
+      say,
+    );
+    this.ending.before(() => supervisor.stop());
+    const ports: Record<ServiceName, number> = {
+      ingest: this.settings.INGEST_PORT,
+      index: this.settings.INDEX_PORT,
+      query: this.settings.QUERY_PORT,
+    };
+    const names = Object.keys(ports) as ServiceName[];
+    for (const name of names) supervisor.start(name);
+    await Promise.all(names.map((name) => this.untilReady(name, ports[name])));
+    say('ingest, index and query are ready');
+  }
+
+  private async untilReady(name: ServiceName, port: number): Promise<void> {
+    const deadline = Date.now() + READY_MS_MAX;
+    while (!this.ending.begun) {
+      const response = await fetch(`http://127.0.0.1:${port}/health/ready`).catch(() => undefined);
+      if (response?.ok === true) return;
+      if (Date.now() > deadline) {
+        const waitingFor = response === undefined ? 'it does not answer' : await response.text();
+        throw new Failure(
+          'SERVICE_NOT_READY',
+          `${name} is not ready after ${READY_MS_MAX / 1000} s: ${waitingFor}`,
+          false,
+        );
+      }
+      await new Promise((resolve) => setTimeout(resolve, POLL_MS));
+    }
+  }
+
+  private async enrolSample(sample: SamplePhotographs): Promise<void> {
+    const journal = await EnrolmentJournal.open(this.settings.DATA_DIR, 'sample-gallery', false);
+    const todo = sample.manifest.enrolled.filter((face) => !journal.answered.has(face.imageId));
+    if (todo.length > 0) {
+      const images = todo.map((face) => ({
+        image: { imageId: face.imageId, subjectId: face.subjectId, face: face.face, force: 'sample' },
+        contentType: 'image/jpeg',
+        read: () => sample.read(face),
+      }));
+      const tally = await enrolAll(this.settings, images, (outcome) => journal.record(outcome));
+      say(`sample gallery: ${tally.enrolled} of ${todo.length} faces enrolled`);
+    } else {
+      say(`sample gallery: ${journal.answered.size} faces enrolled earlier`);
+    }
+    await journal.close();
+  }
+
+  private async firstSearch({ manifest, read }: SamplePhotographs): Promise<void> {
+    const { probe } = manifest;
+    const form = new FormData();
+    form.set('image', new Blob([new Uint8Array(await read(probe))]), `${probe.photograph}.jpg`);
+    form.set('face', String(probe.face));
+    form.set('grounds', 'missing');
+    form.set('justification', 'Demonstration search of npm start with a sample photograph.');
+    form.set('identityUnconfirmed', 'true');
+    const client = new ServiceClient(this.settings, 'officer', 'demonstration');
+    const answer = await client.call<SearchAnswer & { statement: string }>('POST', '/v1/searches/operator', form);
+    say(
+      `\nA first search: face ${probe.face} of ${probe.photograph}, which is not in the gallery; another picture of the same person is.`,
+    );
+    say(describe(answer, answer.statement));
+  }
+
+  private async sayWhatNext(startedAtMs: number): Promise<void> {
+    const query = `http://127.0.0.1:${this.settings.QUERY_PORT}`;
+    const token = await signLocalToken(this.settings, ['officer'], 'local-user');
+    say(`query   ${query}          (API documentation at ${query}/docs)`);
+    say(`ingest  http://127.0.0.1:${this.settings.INGEST_PORT}`);
+    say(`index   http://127.0.0.1:${this.settings.INDEX_PORT}`);
+    say(`Kafka   ${this.settings.KAFKA_BROKERS.join(',')}`);
+    say(`data    ${this.settings.DATA_DIR}\n`);
+    say(
+      `A token for an officer, good for 15 minutes (another: npm run -s custody -- token --role officer):\n${token}\n`,
+    );
+    say('Try:');
+    say('  npm run custody -- enrol <folder> --face central');
+    say('  npm run custody -- search <image> --kind operator --grounds missing --identity-unconfirmed \\');
+    say('      --justification "Found asleep at the station, cannot say who she is" --face largest');
+    say(`  curl -s ${query}/v1/galleries -H "Authorization: Bearer $(npm run -s custody -- token --role auditor)"`);
+    say(
+      `\nUp after ${((Date.now() - startedAtMs) / 1000).toFixed(1)} s. Ctrl-C ends it; a second start finds everything as it was.`,
+    );
+  }
+}
+
+/** Ends everything once, last started first, on a signal or when the start fails. */
+class Ending {
+  private readonly steps: (() => Promise<void>)[] = [];
+  private running: Promise<void> | undefined;
+  private readonly finished = Promise.withResolvers<void>();
+  readonly done = this.finished.promise;
+
+  constructor() {
+    for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) {
+      process.on(signal, () => {
+        say(`\n${signal}: ending`);
+        void this.run();
+      });
+    }
+  }
+
+  get begun(): boolean {
+    return this.running !== undefined;
+  }
+
+  before(step: () => Promise<void>): void {
+    this.steps.push(step);
+    // Started while everything was being ended.
+    if (this.begun) void step();
+  }
+
+  run(): Promise<void> {
+    this.running ??= (async () => {
+      for (const step of this.steps.toReversed()) {
+        await step().catch((error: unknown) => say(describeError(error)));
+      }
+      this.finished.resolve();
+      process.exit();
+    })();
+    return this.running;
+  }
+}
+
+function sayLicence({ manifest, modelId }: ModelPack): void {
+  const { licence } = manifest;
+  say(`model ${manifest.name} ${manifest.version} (${modelId}), licence ${licence.spdx}, ${licence.holder}`);
+  if (licence.evaluationOnly) say(`EVALUATION PACK, not for policing: ${licence.note}`);
+}
+
+function say(line: string): void {
+  process.stdout.write(`${line}\n`);
+}

@@ -1,0 +1,260 @@
+/**
+ * One replica of a shard: follows its template partitions, keeps the vectors in worker threads, and puts the log right
+ * where a late record has overwritten a newer one.
+ *
+ * Order at start: dispositions whole, newest good snapshot, the log from the snapshot's offsets to its end; then ready.
+ */
+import {
+  parseTemplateRecord,
+  decodeTemplate,
+  templateHeaders,
+  templateTombstoneHeaders,
+  encodeTemplate,
+} from '#contracts/template-record.js';
+import { galleryTemplates } from '#contracts/topics.js';
+import { describeError } from '#domain/errors.js';
+import type { GalleryFilter, PartitionCoverage, SearchMode } from '#domain/gallery.js';
+import type { ImageId, ModelId, Offset } from '#domain/ids.js';
+import type { ApplyResult, TemplateChange } from '#gallery/template-change.js';
+import { ShardHost, type ShardWorkerOptions, type WorkerAnswer } from '#gallery/shard-host.js';
+import { deadLetterFor } from '#kafka/dead-letters.js';
+import type { DispositionChange } from '#kafka/disposition-follower.js';
+import type { KafkaClient } from '#kafka/kafka-client.js';
+import type { KafkaRecord } from '#kafka/kafka-record.js';
+import type { LogBatch, LogReader } from '#kafka/log-reader.js';
+import type { Publisher } from '#kafka/publisher.js';
+import type { Log } from '#platform/log.js';
+import type { IndexMetrics } from '#platform/metrics.js';
+
+export const INDEX_SOURCE = '/custody-face-search/index';
+
+interface Worker {
+  readonly host: ShardHost;
+  readonly partitions: readonly number[];
+  reader: LogReader | undefined;
+  /** Per partition: records handed to the worker and not yet in, and since when the oldest of them waits. */
+  readonly pendingSinceMs: Map<number, number>;
+}
+
+export interface ReplicaAnswer extends WorkerAnswer {
+  readonly coverage: readonly PartitionCoverage[];
+}
+
+export class GalleryReplica {
+  private readonly workers: Worker[] = [];
+  private readonly topic: string;
+  private live = false;
+
+  constructor(
+    private readonly kafka: KafkaClient,
+    private readonly publisher: Publisher,
+    private readonly options: { readonly modelId: ModelId; readonly dimension: number; readonly shard: number },
+    private readonly metrics: IndexMetrics,
+    private readonly log: Log,
+    private readonly onFatal: (error: unknown) => void,
+  ) {
+    this.topic = galleryTemplates(options.modelId);
+  }
+
+  /** Opens the workers with what their snapshots hold. */
+  async openWorkers(workers: readonly ShardWorkerOptions[]): Promise<void> {
+    for (const options of workers) {
+      const host = await ShardHost.start(options);
+      host.onExit((error) => this.onFatal(error));
+      for (const notice of host.restored.notices) this.log.warn('snapshot-notice', { notice });
+      this.log.info('snapshot-restored', { worker: options.layout.worker, templates: host.restored.templates });
+      this.workers.push({ host, partitions: options.partitions, reader: undefined, pendingSinceMs: new Map() });
+    }
+  }
+
+  /** Dispositions act at once, before, during and after the replay. */
+  async applyDispositions(changes: readonly DispositionChange[]): Promise<void> {
+    await Promise.all(this.workers.map(({ host }) => host.setDispositions([...changes])));
+  }
+
+  /** Resolves when everything that was in the log at the start is searchable. */
+  async followLog(): Promise<void> {
+    for (const worker of this.workers) {
+      worker.reader = await this.openReader(worker);
+      await worker.reader.start();
+    }
+    await Promise.all(this.workers.map((worker) => worker.reader!.caughtUp()));
+    this.live = true;
+  }
+
+  private async openReader(worker: Worker): Promise<LogReader> {
+    const ends = await this.kafka.topicAdmin().topicOffsets(this.topic);
+    const outside = [...worker.host.restored.nextOffsets].find(([partition, next]) => {
+      const end = ends.get(partition);
+      return end === undefined || next < end.low || next > end.high;
+    });
+    let from: ReadonlyMap<number, Offset> = worker.host.restored.nextOffsets;
+    if (outside !== undefined) {
+      // Another log, or one that has forgotten more than the snapshot knows: it would be wrong in ways nobody sees.
+      this.log.warn('snapshot-discarded', {
+        partition: outside[0],
+        nextOffset: outside[1],
+        code: 'SNAPSHOT_OUTSIDE_LOG',
+      });
+      await worker.host.discardState('SNAPSHOT_OUTSIDE_LOG');
+      from = new Map();
+    }
+    return this.kafka.logReader({
+      topic: this.topic,
+      partitions: worker.partitions,
+      from,
+      onBatch: (batch) => this.apply(worker, batch),
+      onFatal: this.onFatal,
+    });
+  }
+
+  private async apply(worker: Worker, batch: LogBatch): Promise<void> {
+    const changes = batch.records.map((record) => this.toChange(record));
+    worker.pendingSinceMs.set(batch.partition, batch.records[0]?.timestampMs ?? Date.now());
+    const result = await worker.host.apply(changes, [{ partition: batch.partition, nextOffset: batch.nextOffset }]);
+    worker.pendingSinceMs.delete(batch.partition);
+    if (this.live) this.observeFreshness(changes);
+    await this.putRight(worker, result, batch.records);
+  }
+
+  private toChange(record: KafkaRecord): TemplateChange {
+    const imageId = (record.key ?? Buffer.alloc(0)).toString('latin1') as ImageId;
+    const place = { partition: record.partition, offset: record.offset, imageId, timestampMs: record.timestampMs };
+    if (record.value === null) return { ...place, kind: 'tombstone' };
+    try {
+      const { modelId, metadata, source } = parseTemplateRecord(record.key, record.headers);
+      if (modelId !== this.options.modelId) return { ...place, kind: 'unusable', reason: 'MODEL_DIFFERS' };
+      return {
+        ...place,
+        kind: 'template',
+        vector: decodeTemplate(record.value, this.options.dimension),
+        metadata,
+        source,
+      };
+    } catch (error) {
+      return { ...place, kind: 'unusable', reason: describeError(error) };
+    }
+  }
+
+  private observeFreshness(changes: readonly TemplateChange[]): void {
+    const nowMs = Date.now();
+    for (const change of changes) {
+      if (change.kind !== 'template') continue;
+      this.metrics.enrolToSearchableSeconds.observe(Math.max(0, nowMs - change.source.acceptedAtMs) / 1000);
+    }
+  }
+
+  /** The log keeps a key's last record: where a late one came last, the right one is written again. */
+  private async putRight(worker: Worker, result: ApplyResult, records: readonly KafkaRecord[]): Promise<void> {
+    for (const bad of result.unusable) {
+      const record = records.find((candidate) => candidate.offset === bad.offset);
+      this.metrics.galleryUnusableRecordsTotal.inc();
+      this.log.error('template-unusable', { partition: bad.partition, offset: bad.offset, reason: bad.reason });
+      if (record !== undefined) {
+        await this.publisher.publish(
+          deadLetterFor(record, { code: 'TEMPLATE_UNUSABLE', detail: bad.reason, attempts: 1 }),
+        );
+      }
+    }
+    for (const imageId of result.resurrections) {
+      this.metrics.galleryRepairsTotal.inc({ kind: 'tombstone' });
+      this.log.warn('template-of-erased-image', { action: 'tombstone put back' });
+      await this.publisher.publish({
+        topic: this.topic,
+        key: imageId,
+        value: null,
+        headers: templateTombstoneHeaders(imageId, INDEX_SOURCE),
+      });
+    }
+    if (result.staleOverwrites.length === 0) return;
+    for (const held of await worker.host.republishable(result.staleOverwrites)) {
+      this.metrics.galleryRepairsTotal.inc({ kind: 'template' });
+      this.log.warn('template-overwritten-by-older', { action: 'newer one put back' });
+      await this.publisher.publish({
+        topic: this.topic,
+        key: held.imageId,
+        value: encodeTemplate(held.vector),
+        headers: templateHeaders(
+          { modelId: this.options.modelId, metadata: held.metadata, source: held.source },
+          INDEX_SOURCE,
+        ),
+      });
+    }
+  }
+
+  /** One answer a worker, each with the partitions that it covers. */
+  search(query: {
+    readonly probe: Float32Array | undefined;
+    readonly k: number;
+    readonly mode: SearchMode;
+    readonly filter: GalleryFilter | undefined;
+  }): Promise<ReplicaAnswer>[] {
+    return this.workers.map(async (worker) => {
+      const answer = await worker.host.search(query);
+      return { ...answer, coverage: this.withAge(worker, answer) };
+    });
+  }
+
+  private withAge(worker: Worker, answer: WorkerAnswer): readonly PartitionCoverage[] {
+    const nowMs = Date.now();
+    return answer.coverage.map((part) => {
+      const { highWatermark, answeredAtMs } = worker.reader!.progress(part.partition);
+      const pendingSinceMs = worker.pendingSinceMs.get(part.partition);
+      // The broker has been silent, or records wait: either way this replica may not know what others do.
+      const sinceMs = pendingSinceMs ?? (part.watermark < highWatermark ? answeredAtMs : nowMs);
+      const silentMs = nowMs - answeredAtMs;
+      return { ...part, behindMs: Math.max(0, nowMs - sinceMs, silentMs > BROKER_SILENT_MS ? silentMs : 0) };
+    });
+  }
+
+  async snapshot(reason: string): Promise<void> {
+    for (const [index, { host }] of this.workers.entries()) {
+      const shard = `${this.options.shard}.${index}`;
+      try {
+        const report = await host.snapshot();
+        if ('skipped' in report) {
+          this.log.debug('snapshot-skipped', { shard, reason: report.skipped });
+          continue;
+        }
+        this.metrics.snapshotDurationSeconds.observe({ shard }, report.durationMs / 1000);
+        this.log.info('snapshot-written', { shard, reason, ...report });
+      } catch (error) {
+        // The log still has everything; what is lost is time at the next start.
+        this.metrics.snapshotFailuresTotal.inc({ shard, reason: 'failed' });
+        this.log.error('snapshot-failed', { shard, error: describeError(error) });
+      }
+    }
+  }
+
+  async reportGauges(): Promise<void> {
+    let lag = 0;
+    for (const [index, { host, reader }] of this.workers.entries()) {
+      const shard = `${this.options.shard}.${index}`;
+      const stats = await host.stats();
+      this.metrics.galleryTemplates.set({ shard, state: 'searchable' }, stats.templates - stats.suppressed);
+      this.metrics.galleryTemplates.set({ shard, state: 'suppressed' }, stats.suppressed);
+      this.metrics.galleryTemplates.set({ shard, state: 'tombstone' }, stats.tombstones);
+      if (stats.snapshotAtMs !== undefined) {
+        this.metrics.snapshotAgeSeconds.set({ shard }, (Date.now() - stats.snapshotAtMs) / 1000);
+      }
+      for (const records of reader?.lagRecords().values() ?? []) lag += records;
+    }
+    this.metrics.consumerLagRecords.set({ topic: 'gallery.templates' }, lag);
+  }
+
+  /** Records handled and to be handled, for people who watch a start. */
+  progressText(): string {
+    let lag = 0;
+    for (const { reader } of this.workers) for (const records of reader?.lagRecords().values() ?? []) lag += records;
+    return `${lag} template records to go`;
+  }
+
+  async close(): Promise<void> {
+    await Promise.all(this.workers.map(({ reader }) => reader?.close()));
+    await this.snapshot('shutdown');
+    await Promise.all(this.workers.map(({ host }) => host.close({ snapshot: false })));
+  }
+}
+
+/** A long poll comes back within half a second; a broker that is away does not answer at all. */
+const BROKER_SILENT_MS = 3_000;

@@ -1,0 +1,106 @@
+/** The index service: one replica of a shard of the gallery, in memory, answering queries from its log. */
+import 'reflect-metadata';
+import { join } from 'node:path';
+import { desiredTopics } from '#contracts/topics.js';
+import { loadModelPack } from '#face/model-pack.js';
+import { DispositionFollower } from '#kafka/disposition-follower.js';
+import { KafkaClient } from '#kafka/kafka-client.js';
+import { expectTopics } from '#kafka/expected-topics.js';
+import { Health } from '#platform/health.js';
+import { openJwks, TokenVerifier } from '#platform/identity.js';
+import { createLog } from '#platform/log.js';
+import { IndexMetrics } from '#platform/metrics.js';
+import { endBecause, serveHttp, Shutdown } from '#platform/service-process.js';
+import { readSettings } from '#platform/settings.js';
+import { GalleryReplica } from './gallery-replica.js';
+import { IndexModule } from './index.module.js';
+import { QueryResponder } from './query-responder.js';
+import { partitionsByWorker } from './shard-layout.js';
+
+const GAUGES_INTERVAL_MS = 5_000;
+const REPLAY_PROGRESS_INTERVAL_MS = 1_000;
+
+async function main(): Promise<void> {
+  const settings = readSettings();
+  const log = createLog('index', settings.LOG_LEVEL);
+  const shutdown = new Shutdown(log);
+  const metrics = new IndexMetrics();
+  const health = new Health(['topics', 'snapshot', 'dispositions', 'replay', 'queries']);
+  const fatal = endBecause(log, 'index-failed');
+
+  const { modelId, manifest } = await loadModelPack(settings.MODEL_PACK_DIR);
+  const { dimension } = manifest.embedder;
+  const kafka = new KafkaClient({ brokers: settings.KAFKA_BROKERS, clientId: 'custody-index', log });
+  shutdown.before('kafka', () => kafka.close());
+  const publisher = kafka.publisher();
+  const tokens = new TokenVerifier(await openJwks(settings.AUTH_JWKS), settings.AUTH_ISSUER, settings.AUTH_AUDIENCE);
+
+  const { SHARDS: shards, SHARD: shard, WORKERS: workers } = settings;
+  const replica = new GalleryReplica(kafka, publisher, { modelId, dimension, shard }, metrics, log, fatal);
+  const { app, url } = await serveHttp(IndexModule.for({ health, metrics, tokens, replica }), {
+    host: settings.HOST,
+    port: settings.INDEX_PORT,
+    portSetting: 'INDEX_PORT',
+    log,
+  });
+  log.info('listening', { url, modelId, shard, shards, workers });
+
+  await expectTopics(
+    kafka.topicAdmin(),
+    desiredTopics({ modelId, profile: settings.TOPIC_PROFILE, replication: settings.KAFKA_REPLICATION }),
+    log,
+  );
+  health.fulfilled('topics');
+
+  await replica.openWorkers(
+    partitionsByWorker(shards, shard, workers).map((partitions, worker) => ({
+      modelId,
+      dimension,
+      layout: { shards, shard, workers, worker },
+      partitions: [...partitions],
+      snapshotFolder: join(settings.SNAPSHOT_DIR, modelId, `worker-${worker}-of-${workers}`),
+      autoExactMaxTemplates: settings.AUTO_EXACT_MAX_TEMPLATES,
+    })),
+  );
+  health.fulfilled('snapshot');
+  shutdown.before('gallery', () => replica.close());
+
+  const dispositions = new DispositionFollower(kafka, log, fatal, (changes) => replica.applyDispositions(changes));
+  await dispositions.start();
+  health.fulfilled('dispositions');
+
+  const watch = setInterval(() => health.progress('replay', replica.progressText()), REPLAY_PROGRESS_INTERVAL_MS);
+  await replica.followLog();
+  clearInterval(watch);
+  health.fulfilled('replay');
+
+  const responder = new QueryResponder(
+    kafka,
+    publisher,
+    replica,
+    { modelId, dimension, replicaId: settings.REPLICA_ID },
+    metrics,
+    log,
+    fatal,
+  );
+  await responder.start();
+  health.fulfilled('queries');
+  log.info('ready', { modelId, shard });
+
+  const snapshots = setInterval(() => void replica.snapshot('timer'), settings.SNAPSHOT_INTERVAL_SECONDS * 1000);
+  const gauges = setInterval(() => void replica.reportGauges().catch(fatal), GAUGES_INTERVAL_MS);
+  await replica.reportGauges();
+
+  shutdown.before('queries', async () => {
+    clearInterval(snapshots);
+    clearInterval(gauges);
+    await dispositions.close();
+    await responder.close();
+  });
+  shutdown.before('http', () => {
+    health.drain();
+    return app.close();
+  });
+}
+
+main().catch((error: unknown) => endBecause(createLog('index', 'info'), 'start-failed')(error));

@@ -1,0 +1,95 @@
+/** The ingest service: custody images in, templates and outcomes out. Stateless; scaled by adding members to its group. */
+import 'reflect-metadata';
+import { CUSTODY_IMAGES, desiredTopics, IMAGE_SIZE_BYTES_MAX } from '#contracts/topics.js';
+import { FaceEngine } from '#face/face-engine.js';
+import { loadModelPack } from '#face/model-pack.js';
+import { DispositionFollower, totalLag } from '#kafka/disposition-follower.js';
+import { KafkaClient } from '#kafka/kafka-client.js';
+import { expectTopics } from '#kafka/expected-topics.js';
+import { Health } from '#platform/health.js';
+import { AssertionVerifier, openJwks, TokenVerifier } from '#platform/identity.js';
+import { FolderImageStore } from '#platform/image-store.js';
+import { createLog } from '#platform/log.js';
+import { IngestMetrics } from '#platform/metrics.js';
+import { endBecause, serveHttp, Shutdown } from '#platform/service-process.js';
+import { readSettings } from '#platform/settings.js';
+import { Enrolment } from './enrolment.js';
+import { ImageConsumer } from './image-consumer.js';
+import { ImageSubmission } from './image-submission.js';
+import { IngestModule } from './ingest.module.js';
+
+/** Several partitions' records are in flight, so that one that waits for Kafka or the disk leaves no core idle. */
+const PARTITIONS_IN_FLIGHT = 4;
+const IMAGES_WAITING_MAX = 100_000;
+const LAG_INTERVAL_MS = 5_000;
+
+async function main(): Promise<void> {
+  const settings = readSettings();
+  const log = createLog('ingest', settings.LOG_LEVEL);
+  const shutdown = new Shutdown(log);
+  const metrics = new IngestMetrics();
+  const health = new Health(['topics', 'dispositions', 'consumer']);
+  const fatal = endBecause(log, 'ingest-failed');
+
+  const pack = await loadModelPack(settings.MODEL_PACK_DIR);
+  const engine = await FaceEngine.open(pack, {
+    concurrency: settings.INFERENCE_CONCURRENCY,
+    // What Kafka hands over at once is bounded in bytes; it waits here rather than being refused.
+    waitingMax: IMAGES_WAITING_MAX,
+    observeStage: (stage, seconds) => metrics.imageStageDurationSeconds.observe({ stage }, seconds),
+  });
+  const kafka = new KafkaClient({ brokers: settings.KAFKA_BROKERS, clientId: 'custody-ingest', log });
+  shutdown.before('kafka', () => kafka.close());
+  const publisher = kafka.publisher();
+  const images = await FolderImageStore.open(settings.IMAGE_STORE_DIR, settings.IMAGE_STORE_KEY_FILE);
+  const tokens = new TokenVerifier(await openJwks(settings.AUTH_JWKS), settings.AUTH_ISSUER, settings.AUTH_AUDIENCE);
+  const assertions = new AssertionVerifier(await openJwks(settings.ASSERTION_JWKS));
+
+  const { app, url } = await serveHttp(
+    IngestModule.for({ health, metrics, tokens, submission: new ImageSubmission(publisher) }),
+    {
+      host: settings.HOST,
+      port: settings.INGEST_PORT,
+      portSetting: 'INGEST_PORT',
+      log,
+      configure: (application) => application.useBodyParser('raw', { type: () => true, limit: IMAGE_SIZE_BYTES_MAX }),
+    },
+  );
+  log.info('listening', { url, modelId: engine.modelId, licence: pack.manifest.licence.spdx });
+
+  const topics = desiredTopics({
+    modelId: engine.modelId,
+    profile: settings.TOPIC_PROFILE,
+    replication: settings.KAFKA_REPLICATION,
+  });
+  await expectTopics(kafka.topicAdmin(), topics, log);
+  health.fulfilled('topics');
+
+  const dispositions = new DispositionFollower(kafka, log, fatal);
+  await dispositions.start();
+  health.fulfilled('dispositions');
+
+  const enrolment = new Enrolment(engine, images, publisher, (id) => dispositions.get(id), assertions, metrics);
+  const imageConsumer = new ImageConsumer(enrolment, publisher, log);
+  const consumer = kafka.groupConsumer({
+    groupId: 'custody-ingest',
+    topics: [CUSTODY_IMAGES],
+    partitionsConsumedConcurrently: PARTITIONS_IN_FLIGHT,
+    onBatch: (batch) => imageConsumer.handleBatch(batch),
+    onFatal: fatal,
+  });
+  consumer.start();
+  health.fulfilled('consumer');
+  setInterval(() => {
+    metrics.consumerLagRecords.set({ topic: CUSTODY_IMAGES }, totalLag(consumer));
+  }, LAG_INTERVAL_MS).unref();
+  log.info('ready', { modelId: engine.modelId });
+
+  shutdown.before('consumer', () => consumer.close());
+  shutdown.before('http', () => {
+    health.drain();
+    return app.close();
+  });
+}
+
+main().catch((error: unknown) => endBecause(createLog('ingest', 'info'), 'start-failed')(error));

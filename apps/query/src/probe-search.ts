@@ -1,0 +1,94 @@
+/** What both kinds of search do once they may: ask the gallery, apply the threshold, say what was searched. */
+import type { GalleryFilter, SearchMode } from '#domain/gallery.js';
+import type { SearchId } from '#domain/ids.js';
+import { rankCandidates, type ProbeReport, type SearchAnswer, type SearchKind } from '#domain/search-answer.js';
+import { thresholdFor, type ThresholdSet } from '#domain/threshold.js';
+import { TEMPLATE_PARTITIONS } from '#domain/gallery.js';
+import type { FaceEngine, ProcessedImage } from '#face/face-engine.js';
+import type { QueryMetrics, SearchStage } from '#platform/metrics.js';
+import type { GalleryClient } from './gallery-client.js';
+
+export class ProbeSearch {
+  constructor(
+    private readonly engine: FaceEngine,
+    private readonly gallery: GalleryClient,
+    private readonly thresholds: ThresholdSet,
+    private readonly metrics: QueryMetrics,
+  ) {}
+
+  async run(search: {
+    readonly searchId: SearchId;
+    readonly kind: SearchKind;
+    readonly probe: ProcessedImage;
+    readonly limit: number;
+    readonly mode: SearchMode;
+    readonly filter: GalleryFilter | undefined;
+    readonly withinMs: number;
+  }): Promise<SearchAnswer> {
+    const { kind, probe } = search;
+    const found = await this.stage(kind, 'gallery', () =>
+      this.gallery.search({
+        probe: probe.embedded.template,
+        limit: search.limit,
+        mode: search.mode,
+        filter: search.filter,
+        withinMs: search.withinMs,
+      }),
+    );
+    const endMerge = this.metrics.searchStageDurationSeconds.startTimer({ kind, stage: 'merge' });
+    const threshold = thresholdFor(this.thresholds, this.engine.modelId, kind, found.enrolled);
+    const ranked = rankCandidates(found.candidates, threshold.score);
+    endMerge();
+    const complete = found.missing.length === 0;
+    if (!complete) this.metrics.searchesIncompleteTotal.inc({ kind });
+    return {
+      searchId: search.searchId,
+      kind,
+      completedAt: new Date().toISOString(),
+      complete,
+      gallery: {
+        modelId: this.engine.modelId,
+        enrolled: found.enrolled,
+        watermark: Object.fromEntries(found.watermark),
+        partitionsAnswered: TEMPLATE_PARTITIONS - found.missing.length,
+        partitionsTotal: TEMPLATE_PARTITIONS,
+        partitionsMissing: found.missing,
+        partitionsStale: found.stale,
+      },
+      mode: found.mode,
+      threshold,
+      probe: reportProbe(probe),
+      // An officer in the street is shown nothing below the threshold; an operator reviews a ranked list.
+      candidates: kind === 'operator' ? ranked.filter((candidate) => candidate.aboveThreshold) : ranked,
+    };
+  }
+
+  async stage<T>(kind: SearchKind, stage: SearchStage, run: () => Promise<T>): Promise<T> {
+    const end = this.metrics.searchStageDurationSeconds.startTimer({ kind, stage });
+    try {
+      return await run();
+    } finally {
+      end();
+    }
+  }
+
+  observePipeline(kind: SearchKind, probe: ProcessedImage): void {
+    for (const stage of ['decode', 'detect', 'embed'] as const) {
+      this.metrics.searchStageDurationSeconds.observe({ kind, stage }, probe.timingsMs[stage] / 1000);
+    }
+  }
+}
+
+function reportProbe(probe: ProcessedImage): ProbeReport {
+  const { quality } = probe.embedded;
+  return {
+    quality: {
+      eyeDistancePx: quality.eyeDistancePx,
+      embeddingNorm: quality.embeddingNorm,
+      detectionConfidence: quality.confidence,
+      warnings: quality.warnings,
+    },
+    faceBox: probe.faces[probe.chosen]!.box,
+    facesFound: probe.faces.length,
+  };
+}
