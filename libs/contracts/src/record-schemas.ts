@@ -8,7 +8,10 @@ const externalId = z.string().regex(/^[\x21-\x7e]{1,128}$/);
 
 export const imageIdSchema = externalId as unknown as z.ZodType<ImageId>;
 export const subjectIdSchema = externalId as unknown as z.ZodType<SubjectId>;
-export const searchIdSchema = z.uuid() as unknown as z.ZodType<SearchId>;
+/** Any UUID in lower case: `z.uuid()` takes upper case, and refuses versions that a system may well use. */
+export const searchIdSchema = z
+  .string()
+  .regex(/^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}$/) as unknown as z.ZodType<SearchId>;
 export const modelIdSchema = z.string().regex(/^[0-9a-f]{16}$/) as unknown as z.ZodType<ModelId>;
 export const offsetSchema = z.number().int().nonnegative() as unknown as z.ZodType<Offset>;
 export const partitionSchema = z.number().int().nonnegative();

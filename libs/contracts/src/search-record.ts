@@ -2,6 +2,7 @@
  * `searches.requests.v1` (a retrospective request with its probe), `searches.commands.v1` (a decision somebody wants to
  * make) and `searches.events.v1` (what happened, accepted only).
  */
+import { randomUUID } from 'node:crypto';
 import { z } from 'zod';
 import type { FaceChoice } from '#domain/face.js';
 import type { Offset, SearchId } from '#domain/ids.js';
@@ -108,10 +109,14 @@ const eventEnvelopeSchema = z.looseObject({
   type: z.string(),
 });
 
+/**
+ * Unique for each record, and beginning with `searchId/version`: compaction keeps the last record of a key, so with the
+ * version alone a late event of an owner that no longer is one would displace the accepted one, which came first.
+ */
 export function searchEventKey(event: SearchEvent): string {
   // A refused request has no version of the search to take.
   if (event.type === 'REQUEST_REFUSED') return `${event.searchId}/refused-${event.source.offset}`;
-  return `${event.searchId}/${event.version}`;
+  return `${event.searchId}/${event.version}/${randomUUID()}`;
 }
 
 export function searchEventHeaders(event: SearchEvent, source: string): Headers {

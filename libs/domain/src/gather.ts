@@ -47,9 +47,18 @@ export class Gather {
       (part) => part.behindMs <= FRESH_WITHIN_MS && !this.covered.has(part.partition),
     );
     if (fresh.length === 0) return;
-    for (const part of fresh) this.covered.set(part.partition, part);
     const whole = reply.coverage.every((part) => part.behindMs <= FRESH_WITHIN_MS);
+    if (whole) this.lowerWatermarks(reply.coverage);
+    for (const part of fresh) this.covered.set(part.partition, part);
     this.used.push({ reply, partitions: whole ? 'all' : new Set(fresh.map((part) => part.partition)) });
+  }
+
+  /** A reply that is merged whole brings candidates of partitions that were answered for before, as of its watermark. */
+  private lowerWatermarks(coverage: readonly PartitionCoverage[]): void {
+    for (const { partition, watermark } of coverage) {
+      const known = this.covered.get(partition);
+      if (known !== undefined && watermark < known.watermark) this.covered.set(partition, { ...known, watermark });
+    }
   }
 
   /** Whether every partition was answered for by a fresh replica: nothing is left to wait for. */

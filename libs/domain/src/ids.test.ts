@@ -42,22 +42,9 @@ describe('ids', () => {
     expect([offset(0), offset('42'), offset(7n), offset(Number.MAX_SAFE_INTEGER)]).toEqual([0, 42, 7, 2 ** 53 - 1]);
   });
 
-  it.each([
-    '',
-    ' ',
-    '-1',
-    '1.5',
-    'missing',
-    '0x10',
-    '1e3',
-    -1,
-    0.5,
-    Number.NaN,
-    2 ** 53,
-    2n ** 53n,
-    '9007199254740993',
-  ])('a Kafka offset is not %j', (bad) => {
-    expect(() => offset(bad)).toThrow(RangeError);
+  it('a Kafka offset is nothing else: no empty text, sign, fraction, other base, or more than a double holds', () => {
+    const bad = ['', ' ', '-1', '1.5', 'missing', '0x10', '1e3', '9007199254740993', -1, 0.5, NaN, 2 ** 53, 2n ** 53n];
+    for (const value of bad) expect(() => offset(value), String(value)).toThrow(RangeError);
   });
 });
 

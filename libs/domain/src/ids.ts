@@ -14,6 +14,7 @@ export type Offset = Brand<number, 'Offset'>;
 
 const EXTERNAL_ID = /^[\x21-\x7e]{1,128}$/;
 const UUID = /^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}$/;
+const DIGITS = /^\d+$/;
 const MODEL_ID = /^[0-9a-f]{16}$/;
 
 /** @throws Refusal BAD_IMAGE_ID */
@@ -46,7 +47,8 @@ export function modelId(text: string): ModelId {
 
 /** @throws RangeError when `value` is not a whole number from 0 to 2^53 - 1 */
 export function offset(value: number | string | bigint): Offset {
-  const n = Number(value);
+  // An empty text is the number 0 to JavaScript; as an offset it is a header that somebody left empty.
+  const n = typeof value === 'string' && !DIGITS.test(value) ? Number.NaN : Number(value);
   if (!Number.isSafeInteger(n) || n < 0) throw new RangeError(`not a Kafka offset: ${String(value)}`);
   return n as Offset;
 }

@@ -1,6 +1,6 @@
 import { describe, expect, it } from 'vitest';
 import { codeOf } from './codes-for-tests.js';
-import { Refusal } from './errors.js';
+import type { Refusal } from './errors.js';
 import type { SearchId } from './ids.js';
 import {
   foldRetrospective,
@@ -52,7 +52,7 @@ const EVENTS: readonly [Body, RetrospectiveState][] = [
 ];
 
 function event(body: Body, version: number, at = `2026-01-01T00:00:0${version % 10}.000Z`): RetrospectiveEvent {
-  return { ...body, searchId, version, at, by: 'who' } as RetrospectiveEvent;
+  return { ...body, searchId, version, at, by: 'who' };
 }
 
 const bodyOf = (type: RetrospectiveEvent['type']): Body => EVENTS.find(([body]) => body.type === type)![0];

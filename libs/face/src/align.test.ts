@@ -54,7 +54,7 @@ describe('the similarity', () => {
 describe('the aligned face', () => {
   const size = 112;
   const plane = size * size;
-  const image = { width: size, height: size, rgb: new Uint8Array(3 * plane), format: 'png' as const };
+  const image = { width: size, height: size, rgb: new Uint8Array(3 * plane), format: 'png' as const, wasUpright: true };
   for (let i = 0; i < plane; i++) image.rgb.set([i % size, Math.floor(i / size), 200], 3 * i);
   const raw = { order: 'RGB' as const, mean: 0, scale: 1 };
 

@@ -167,7 +167,7 @@ test('the picture for operators is upright, whole in colour, and has no metadata
     .jpeg()
     .toBuffer();
   expect(source.includes('Acme')).toBe(true);
-  const stored = await encodeUprightJpeg(await decodeImage(source));
+  const stored = await encodeUprightJpeg(await decodeImage(source), source);
   const { width, height, exif, icc, orientation, chromaSubsampling } = await sharp(stored).metadata();
   expect({ width, height, exif, icc, orientation }).toEqual({ width: 48, height: 64 });
   expect(chromaSubsampling).toBe('4:4:4');

@@ -82,10 +82,14 @@ async function packWithNpm(artifact: NpmArtifact, scratch: string): Promise<stri
   const args = [...prefix, 'pack', spec, '--pack-destination', scratch, '--ignore-scripts', '--json'];
   await new Promise<void>((resolve, reject) => {
     const limits = { timeout: NPM_TIME_LIMIT_MS, maxBuffer: NPM_OUTPUT_SIZE_BYTES_MAX };
-    execFile(command, args, limits, (error, stdout, stderr) => {
+    const npm = execFile(command, args, limits, (error, stdout, stderr) => {
+      process.off('exit', end);
       if (error === null) resolve();
       else reject(npmFailure(artifact, error, `${stdout}\n${stderr}`));
     });
+    // Whoever gives up meanwhile leaves no client behind that goes on for minutes.
+    const end = (): void => void npm.kill();
+    process.once('exit', end);
   });
   // The name that npm prints differs between its versions for scoped packages; there is just the one file.
   const tarball = (await readdir(scratch)).find((name) => name.endsWith('.tgz'));

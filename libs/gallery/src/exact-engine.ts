@@ -78,7 +78,7 @@ export class ExactEngine implements VectorIndex {
     let greatest = 0;
     for (let i = 0; i < vector.length; i++) greatest = Math.max(greatest, Math.abs(vector[i]!));
     scale[0] = greatest / TEMPLATE_CODE_MAX;
-    const step = scale[0]!;
+    const step = scale[0];
     let sum = 0;
     for (let i = 0; i < vector.length; i++) {
       // The scale is rounded to float32, so that the quotient may exceed 127 by a rounding error.

@@ -47,7 +47,9 @@ export class ShardHost {
   ) {
     let thrown: unknown;
     worker.on('message', (message: WorkerMessage) => this.#settle(message));
-    worker.on('error', (error) => (thrown = error));
+    worker.on('error', (error: unknown) => {
+      thrown = error;
+    });
     worker.on('exit', () => this.#onWorkerExit(thrown));
   }
 

@@ -1,6 +1,7 @@
 /** What a shard's host and its worker thread say to each other. Both are built together, so there are no versions. */
 import type { Disposition } from '#domain/disposition.js';
-import { CodedError, describeError, Failure, Refusal } from '#domain/errors.js';
+import type { CodedError } from '#domain/errors.js';
+import { describeError, Failure, Refusal } from '#domain/errors.js';
 import type { GalleryFilter, SearchMode, TemplateMetadata, TemplateSource } from '#domain/gallery.js';
 import type { ImageId, Offset } from '#domain/ids.js';
 import type { GalleryAnswer, HeldTemplate, ShardCoverage } from './gallery-shard.js';

@@ -14,6 +14,7 @@ import { erasedThrough } from '#domain/disposition.js';
 import type { ImageId } from '#domain/ids.js';
 import { GalleryDigest } from './gallery-digest.js';
 import { GalleryShard, type HeldTemplate } from './gallery-shard.js';
+import { PENDING_SCAN_MAX } from './hnsw-engine.js';
 import type {
   DispositionItem,
   RestoredState,
@@ -31,11 +32,19 @@ import { emptyApplyResult, type ApplyResult } from './template-change.js';
 
 /** What a search may have to wait for: about as long as a search takes. */
 const SLICE_MS = 5;
+/**
+ * Building the graph costs a hundred times what taking a template in does, and until then the template is found by a
+ * scan. So it waits for a quiet moment, unless that scan is growing long.
+ */
+const QUIET_MS = 2_000;
+const PENDING_BEFORE_QUIET_MAX = PENDING_SCAN_MAX / 2;
 
 export class ShardWork {
   readonly #queue: (() => Promise<void>)[] = [];
   readonly #delays = monitorEventLoopDelay({ resolution: 5 });
   #working = false;
+  #changedAtMs = 0;
+  #quietTimer: NodeJS.Timeout | undefined;
   #closed = false;
   /** What the newest snapshot reflects; undefined while there is none. */
   #written: { revision: number; erasures: number; atMs: number } | undefined;
@@ -74,6 +83,7 @@ export class ShardWork {
   apply({ changes, vectors, advance }: ShardCalls['apply']['request']): Promise<ApplyResult> {
     return this.#enqueue(async () => {
       const result = emptyApplyResult();
+      this.#changedAtMs = Date.now();
       await this.#inSlices(changes, (change) => this.shard.apply(unpackChange(change, vectors), result));
       for (const { partition, nextOffset } of advance) this.shard.advance(partition, nextOffset);
       return result;
@@ -201,12 +211,22 @@ export class ShardWork {
     this.#work().catch((error: unknown) => this.onBug(error));
   }
 
+  #waitsForQuiet(): boolean {
+    const { pending } = this.shard.approximate;
+    const quietInMs = this.#changedAtMs + QUIET_MS - Date.now();
+    if (pending > PENDING_BEFORE_QUIET_MAX || quietInMs <= 0) return false;
+    clearTimeout(this.#quietTimer);
+    this.#quietTimer = setTimeout(() => this.#wake(), quietInMs).unref();
+    return true;
+  }
+
   async #work(): Promise<void> {
     for (;;) {
       await nextTurn();
       const job = this.#queue.shift();
       if (job !== undefined) await job();
-      else if (this.#closed || this.shard.approximate.build(performance.now() + SLICE_MS)) break;
+      else if (this.#closed || this.#waitsForQuiet()) break;
+      else if (this.shard.approximate.build(performance.now() + SLICE_MS)) break;
     }
     this.#working = false;
     if (this.#queue.length > 0) this.#wake();

@@ -69,7 +69,7 @@ export class SubjectBound {
     this.#scores[a] = this.#scores[b]!;
     this.#subjects[b] = subject;
     this.#scores[b] = score;
-    this.#positions.set(this.#subjects[a]!, a);
+    this.#positions.set(this.#subjects[a], a);
     this.#positions.set(subject, b);
   }
 }

@@ -215,7 +215,7 @@ export class GroupConsumer {
       consumer.on(event, alive);
     }
     consumer.on(events.GROUP_JOIN, ({ payload }) => {
-      this.beginGeneration(consumer, payload.memberAssignment as Record<string, number[]>);
+      this.beginGeneration(consumer, payload.memberAssignment);
       alive();
     });
     consumer.on(events.REBALANCING, () => void this.endGeneration(consumer));
@@ -286,13 +286,13 @@ export class GroupConsumer {
     }
     const handling = this.handle(generation, payload);
     this.handlers.add(handling);
-    let rebalancing: unknown;
+    let rebalancing: Error | undefined;
     const heartbeats = setInterval(() => {
       payload.heartbeat().catch((error: unknown) => {
         // A broker that cannot be reached says nothing about the membership; kafkajs reconnects by itself.
         if (!isMembershipLost(error)) return;
         // The group shares anew, or this member was given up: stop working, so that the runner can join again.
-        rebalancing ??= error;
+        rebalancing ??= error as Error;
         clearInterval(heartbeats);
         if (this.generation === generation) void this.endGeneration(consumer);
       });
@@ -313,7 +313,7 @@ export class GroupConsumer {
 
   /** Never rejects: a handler's bug ends the consumer by another way than kafkajs, which would try for ever. */
   private async handle(generation: Generation, payload: EachBatchPayload): Promise<void> {
-    const { batch, resolveOffset } = payload;
+    const { batch } = payload;
     const { topic, partition } = batch;
     const { signal } = generation.revoke;
     const name = `${topic}/${partition}`;
@@ -330,7 +330,7 @@ export class GroupConsumer {
       return;
     }
     if (this.generation !== generation || signal.aborted) return;
-    resolveOffset(String(nextOffset - 1));
+    payload.resolveOffset(String(nextOffset - 1));
     generation.toCommit.set(name, { topic, partition, offset: String(nextOffset) });
     this.seen.set(name, { nextOffset, highWatermark });
   }

@@ -11,7 +11,7 @@ import type { Cluster, Kafka, Message } from 'kafkajs';
 import { Failure } from '#domain/errors.js';
 import type { Offset } from '#domain/ids.js';
 import { within } from './backoff.js';
-import { partialProduceResponse, withoutAborted } from './kafkajs-workarounds.js';
+import { partialProduceResponse, withoutAborted, type ProduceResponse } from './kafkajs-workarounds.js';
 import { endOfMessages, recordFrom, type KafkaRecord, type RawMessage } from './kafka-record.js';
 
 /** A broker that does not answer for so long is treated as gone, although its connection stands (upstream 659). */
@@ -119,12 +119,13 @@ export class KafkaConnection {
     }
     const topicData = [...byTopic].map(([topic, partitions]) => ({ topic, partitions }));
     const broker = await this.broker(nodeId);
-    let response;
+    let response: ProduceResponse | undefined;
     try {
       response = await within(
         ANSWER_TIMEOUT_MS,
         'the broker did not answer a produce request',
-        broker.produce({ topicData, acks: ALL_REPLICAS, timeout: REPLICATION_TIMEOUT_MS }),
+        // Untyped upstream.
+        broker.produce({ topicData, acks: ALL_REPLICAS, timeout: REPLICATION_TIMEOUT_MS }) as Promise<ProduceResponse>,
       );
     } catch (error) {
       response = partialProduceResponse(error);

@@ -10,10 +10,10 @@ import kafkajs from 'kafkajs';
 const require = createRequire(import.meta.url);
 
 interface RequestQueuePrototype {
-  scheduleCheckPendingRequests(this: { pending: unknown[] }): void;
+  scheduleCheckPendingRequests: (this: { pending: unknown[] }) => void;
 }
 interface ProduceResponseModule {
-  parse(data: ProduceResponse): Promise<ProduceResponse>;
+  parse: (data: ProduceResponse) => Promise<ProduceResponse>;
 }
 type FilterAborted = <M>(input: { messages: M[]; abortedTransactions: unknown[] | undefined }) => M[];
 
@@ -92,7 +92,7 @@ export function partialProduceResponse(error: unknown): ProduceResponse | undefi
 export const withoutAborted = require('kafkajs/src/consumer/filterAbortedMessages.js') as FilterAborted;
 
 const { createErrorFromCode } = require('kafkajs/src/protocol/error.js') as {
-  createErrorFromCode(code: number): Error & { type: string; code: number; retriable: boolean };
+  createErrorFromCode: (code: number) => Error & { type: string; code: number; retriable: boolean };
 };
 
 /** The name of a broker's error code, and whether the same request may succeed later. */

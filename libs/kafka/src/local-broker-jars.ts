@@ -92,8 +92,12 @@ async function copyDependencies(outputFolder: string): Promise<void> {
     '-DincludeScope=runtime',
     `-DoutputDirectory=${outputFolder}`,
   ];
+  const maven = run('mvn', args, { timeout: MAVEN_TIMEOUT_MS });
+  // Whoever gives up meanwhile leaves no Maven behind that goes on for minutes.
+  const end = (): void => void maven.child.kill();
+  process.once('exit', end);
   try {
-    await run('mvn', args, { timeout: MAVEN_TIMEOUT_MS });
+    await maven;
   } catch (error) {
     if ((error as NodeJS.ErrnoException).code === 'ENOENT') {
       const text =
@@ -101,6 +105,8 @@ async function copyDependencies(outputFolder: string): Promise<void> {
       throw new Failure('MAVEN_MISSING', text, false, { cause: error });
     }
     throw new Failure('MAVEN_FAILED', mavenFailedText(error), true, { cause: error });
+  } finally {
+    process.off('exit', end);
   }
 }
 

@@ -39,7 +39,7 @@ const READY_LINE = 'Kafka Server started';
 const READY_TIMEOUT_MS = 60_000;
 const STOP_TIMEOUT_MS = 10_000;
 const FORMAT_TIMEOUT_MS = 60_000;
-/** The largest custody image (10 MiB), its headers, and the batch around it. */
+/** Above the largest custody image (8 MiB), its headers, and the batch around it. */
 const MESSAGE_BYTES_MAX = 12 * 1024 * 1024;
 const LINES_KEPT_FOR_ERRORS = 20;
 

@@ -54,6 +54,8 @@ export class TokenVerifier {
       issuer: this.issuer,
       audience: this.audience,
       requiredClaims: ['sub', 'exp', 'iat'],
+      // By its iat too: otherwise a token that begins tomorrow would be good until then, and a quarter of an hour more.
+      maxTokenAge: TOKEN_LIFETIME_SECONDS_MAX,
     });
     if (payload.exp! - payload.iat! > TOKEN_LIFETIME_SECONDS_MAX) {
       throw new Refusal('TOKEN_INVALID', 'The token is good for longer than 15 minutes.');
@@ -67,7 +69,7 @@ export class TokenVerifier {
 async function verifySignature(
   token: string,
   keys: JWTVerifyGetKey,
-  options: { issuer?: string; audience?: string; requiredClaims: string[]; currentDate?: Date },
+  options: { issuer?: string; audience?: string; requiredClaims: string[]; maxTokenAge?: number; currentDate?: Date },
 ): Promise<JWTPayload & { readonly kid: string }> {
   try {
     const { payload, protectedHeader } = await jwtVerify(token, keys, {
@@ -77,7 +79,7 @@ async function verifySignature(
     });
     return { ...payload, kid: protectedHeader.kid ?? '' };
   } catch (error) {
-    if (error instanceof joseErrors.JWKSTimeout) {
+    if (isUnreachable(error)) {
       throw new Failure('IDENTITY_UNAVAILABLE', 'The issuer’s keys cannot be fetched.', true, { cause: error });
     }
     throw new Refusal(
@@ -89,6 +91,15 @@ async function verifySignature(
       },
     );
   }
+}
+
+/** jose tells a slow issuer apart; one that refuses the connection or answers with an error is fetch's or its own. */
+function isUnreachable(error: unknown): boolean {
+  return (
+    error instanceof joseErrors.JWKSTimeout ||
+    (error instanceof joseErrors.JOSEError && error.code === 'ERR_JOSE_GENERIC') ||
+    (error instanceof TypeError && error.message === 'fetch failed')
+  );
 }
 
 /** What a system swears to. `subject` is the person on whose behalf it acts. */
@@ -194,6 +205,6 @@ export class AssertionVerifier {
     if (!parsed.success) {
       throw new Refusal('ASSERTION_INVALID', `The assertion is incomplete: ${describeError(parsed.error)}`);
     }
-    return { system: payload.iss!, assertion: parsed.data };
+    return { system: payload.iss, assertion: parsed.data };
   }
 }

@@ -29,17 +29,21 @@ export type ObjectName = string & { readonly __brand: 'ObjectName' };
  * an erasure knows which ones it covers.
  */
 export function custodyImageName(id: ImageId, sourceOffset: Offset): ObjectName {
-  return `${imageFolder(id)}/${String(sourceOffset).padStart(16, '0')}.sealed` as ObjectName;
+  const { folder, stem } = imagePrefix(id);
+  return `${folder}/${stem}.${String(sourceOffset).padStart(16, '0')}.sealed` as ObjectName;
 }
 
 export function probeName(id: SearchId): ObjectName {
   return `probes/${id}.sealed` as ObjectName;
 }
 
-/** imageIds are the custody system's: hashed, so that any is a safe file name, and spread over 256 folders. */
-function imageFolder(id: ImageId): string {
+/**
+ * imageIds are the custody system's: hashed, so that any is a safe file name, and spread over 4,096 folders, which hold
+ * some 150 files each in a force's gallery.
+ */
+function imagePrefix(id: ImageId): { readonly folder: string; readonly stem: string } {
   const digest = createHash('sha256').update(id).digest('hex');
-  return `custody/${digest.slice(0, 2)}/${digest}`;
+  return { folder: `custody/${digest.slice(0, 3)}`, stem: digest };
 }
 
 const MAGIC = Buffer.from('CFS1');
@@ -48,6 +52,8 @@ const TAG_BYTES = 16;
 const KEY_BYTES = 32;
 
 export class FolderImageStore implements ImageStore {
+  private readonly made = new Set<string>();
+
   private constructor(
     private readonly folder: string,
     private readonly storeKey: Buffer,
@@ -76,15 +82,27 @@ export class FolderImageStore implements ImageStore {
     dataKey.fill(0);
     const path = join(this.folder, name);
     const temporary = `${path}.${process.pid}.${randomBytes(4).toString('hex')}.tmp`;
-    await mkdir(dirname(path), { recursive: true });
+    await this.makeFolder(dirname(path));
     const file = await open(temporary, 'wx', 0o600);
     try {
-      await file.writeFile(sealed);
-      await file.datasync();
-    } finally {
-      await file.close();
+      try {
+        await file.writeFile(sealed);
+        await file.datasync();
+      } finally {
+        await file.close();
+      }
+      await rename(temporary, path);
+    } catch (error) {
+      await rm(temporary, { force: true });
+      throw error;
     }
-    await rename(temporary, path);
+  }
+
+  /** Asked of the file system once a folder, not once an image. */
+  private async makeFolder(folder: string): Promise<void> {
+    if (this.made.has(folder)) return;
+    await mkdir(folder, { recursive: true });
+    this.made.add(folder);
   }
 
   async get(name: ObjectName): Promise<Buffer | undefined> {
@@ -117,13 +135,17 @@ export class FolderImageStore implements ImageStore {
   }
 
   async deleteImages(id: ImageId, through: Offset): Promise<number> {
-    const folder = join(this.folder, imageFolder(id));
+    const prefix = imagePrefix(id);
+    const folder = join(this.folder, prefix.folder);
     const names = await readdir(folder).catch((error: NodeJS.ErrnoException) => {
       if (error.code === 'ENOENT') return [];
       throw error;
     });
     // Temporary files of a writer that died carry the version's number too.
-    const erased = names.filter((name) => Number.parseInt(name, 10) <= through);
+    const erased = names.filter((name) => {
+      const [stem, sourceOffset] = name.split('.');
+      return stem === prefix.stem && Number(sourceOffset) <= through;
+    });
     for (const name of erased) await rm(join(folder, name), { force: true });
     return erased.length;
   }
@@ -137,7 +159,7 @@ function seal(key: Buffer, bytes: Uint8Array, name: string): Buffer {
 
 function unseal(key: Buffer, sealed: Buffer, name: string): Buffer {
   const tagStart = sealed.length - TAG_BYTES;
-  const decipher = createDecipheriv('aes-256-gcm', key, sealed.subarray(0, NONCE_BYTES))
+  const decipher = createDecipheriv('aes-256-gcm', key, sealed.subarray(0, NONCE_BYTES), { authTagLength: TAG_BYTES })
     .setAAD(Buffer.from(name))
     .setAuthTag(sealed.subarray(tagStart));
   return Buffer.concat([decipher.update(sealed.subarray(NONCE_BYTES, tagStart)), decipher.final()]);

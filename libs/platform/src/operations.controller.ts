@@ -2,9 +2,11 @@ import { Controller, Get, Inject, Res } from '@nestjs/common';
 import type { Response } from 'express';
 import { Health } from './health.js';
 import { Metrics } from './metrics.js';
+import { AllowAnyone } from './roles.guard.js';
 
 /** What probes and scrapers ask; the same on every service, without a token. */
 @Controller()
+@AllowAnyone()
 export class OperationsController {
   constructor(
     @Inject(Health) private readonly health: Health,

@@ -12,9 +12,16 @@ import type { TokenVerifier } from './identity.js';
 
 const ROLES_KEY = 'custody:roles';
 
-/** Who may call a handler. A handler without it needs no token: health, metrics and the documentation. */
+const ANYONE = 'anyone';
+
+/** Who may call a handler. One that says nothing is closed to everybody. */
 export function AllowRoles(...roles: Role[]): CustomDecorator {
   return SetMetadata(ROLES_KEY, roles);
+}
+
+/** For what probes and scrapers ask: no token is needed. */
+export function AllowAnyone(): CustomDecorator {
+  return SetMetadata(ROLES_KEY, ANYONE);
 }
 
 interface RequestWithActor extends Request {
@@ -31,8 +38,10 @@ export class RolesGuard implements CanActivate {
   constructor(private readonly tokens: TokenVerifier) {}
 
   async canActivate(context: ExecutionContext): Promise<boolean> {
-    const allowed = Reflect.getMetadata(ROLES_KEY, context.getHandler()) as Role[] | undefined;
-    if (allowed === undefined) return true;
+    const allowed = (Reflect.getMetadata(ROLES_KEY, context.getHandler()) ??
+      Reflect.getMetadata(ROLES_KEY, context.getClass())) as Role[] | typeof ANYONE | undefined;
+    if (allowed === ANYONE) return true;
+    if (allowed === undefined) throw new Refusal('ROLE_NOT_ALLOWED', 'Nobody may call this.');
     const request = context.switchToHttp().getRequest<RequestWithActor>();
     const actor = await this.tokens.verify(request.headers.authorization);
     if (!hasRole(actor, allowed)) {

@@ -98,7 +98,13 @@ export class OperationsModule {
  */
 export async function serveHttp(
   module: DynamicModule,
-  options: { readonly host: string; readonly port: number; readonly portSetting: string; readonly log: Log; readonly configure?: (app: NestExpressApplication) => unknown },
+  options: {
+    readonly host: string;
+    readonly port: number;
+    readonly portSetting: string;
+    readonly log: Log;
+    readonly configure?: (app: NestExpressApplication) => unknown;
+  },
 ): Promise<{ app: NestExpressApplication; url: string }> {
   const app = await NestFactory.create<NestExpressApplication>(module, {
     logger: nestLogger(options.log),

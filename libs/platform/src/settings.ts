@@ -6,15 +6,21 @@ import { availableParallelism, hostname } from 'node:os';
 import { join, resolve } from 'node:path';
 import { z } from 'zod';
 import { Failure } from '#domain/errors.js';
+import { TEMPLATE_PARTITIONS } from '#domain/gallery.js';
 
-const port = z.coerce.number().int().min(0).max(65_535);
-const count = (min: number, max: number): z.ZodType<number> => z.coerce.number().int().min(min).max(max);
-const list = z.string().transform((text) =>
-  text
-    .split(',')
-    .map((part) => part.trim())
-    .filter((part) => part !== ''),
-);
+/** In digits: coercion alone takes a blank for 0, and 0x50 for a port. */
+const count = (min: number, max: number): z.ZodType<number> =>
+  z.string().regex(/^\d+$/, 'must be a whole number').transform(Number).pipe(z.number().min(min).max(max));
+const port = count(0, 65_535);
+const list = z
+  .string()
+  .transform((text) =>
+    text
+      .split(',')
+      .map((part) => part.trim())
+      .filter((part) => part !== ''),
+  )
+  .pipe(z.array(z.string()).min(1));
 
 interface Setting<T> {
   readonly schema: z.ZodType<T>;
@@ -40,16 +46,18 @@ export const SETTINGS = {
     './data',
     'Folder of everything that is kept on this machine.',
   ),
+  KAFKA_PORT: setting(port, '9092', 'Port of the broker that `npm start` starts.'),
   KAFKA_BROKERS: setting(
     list,
-    '127.0.0.1:9092',
+    (text) => `127.0.0.1:${text('KAFKA_PORT')}`,
     'Kafka brokers, `host:port`, comma-separated. When set, `npm start` starts no broker.',
+    '`127.0.0.1:<KAFKA_PORT>`',
   ),
   KAFKA_REPLICATION: setting(count(1, 7), '1', 'Replication factor of topics that are created; 3 in production.'),
   TOPIC_PROFILE: setting(
     z.enum(['local', 'production']),
     'local',
-    'Topic settings: `local` destroys erased bytes within a minute, `production` compacts less often.',
+    'Topic settings: with `local` a log is compacted seconds after the next write to it, with `production` within a day.',
   ),
   HOST: setting(z.string(), '127.0.0.1', 'Address that the HTTP servers bind to.'),
   QUERY_PORT: setting(port, '8080', 'HTTP port of the query service.'),
@@ -84,7 +92,11 @@ export const SETTINGS = {
     'File with the 32-byte key, base64, that wraps each image’s own key.',
     '`DATA_DIR/keys/image-store.key`',
   ),
-  SHARDS: setting(count(1, 24), '1', 'Shards that the gallery is split into (S). 24 must be divisible by it.'),
+  SHARDS: setting(
+    count(1, TEMPLATE_PARTITIONS).refine((shards) => TEMPLATE_PARTITIONS % shards === 0, '24 must be divisible by it'),
+    '1',
+    'Shards that the gallery is split into (S). 24 must be divisible by it.',
+  ),
   SHARD: setting(
     count(0, 23),
     '0',

@@ -1,0 +1,69 @@
+import { describe, expect, it } from 'vitest';
+import { auditLeaf, type AuditEntry, type AuditStatement } from '#contracts/audit-record.js';
+import { AUDIT_ENTRIES, AUDIT_LOG } from '#contracts/topics.js';
+import { AuditLog, type OutgoingRecord } from './audit-log.js';
+
+const statement = (action: string): AuditStatement => ({
+  operation: 'consultation',
+  action,
+  actor: 'officer-1',
+  role: 'officer',
+  purpose: 'missing',
+});
+
+/** Kafka, as far as the audit log sees it: everything of a call is written, or the call rejects. */
+class Kafka {
+  readonly calls: OutgoingRecord[][] = [];
+  away: Error | undefined;
+
+  publishAll(records: OutgoingRecord[]): Promise<{ partition: number; offset: number }[]> {
+    if (this.away !== undefined) return Promise.reject(this.away);
+    this.calls.push(records);
+    return Promise.resolve(records.map((_, offset) => ({ partition: 0, offset })));
+  }
+}
+
+describe('the audit log', () => {
+  it('writes each entry under its id, and its leaf in order to the one partition of the log', async () => {
+    const kafka = new Kafka();
+    await new AuditLog(kafka, '/query').append([statement('first'), statement('second')]);
+    expect(kafka.calls).toHaveLength(1);
+    const records = kafka.calls[0]!;
+    const entries = records.filter(({ topic }) => topic === AUDIT_ENTRIES);
+    const leaves = records.filter(({ topic }) => topic === AUDIT_LOG);
+    expect(entries.map(({ value }) => (JSON.parse(String(value)) as AuditEntry).action)).toEqual(['first', 'second']);
+    expect(leaves).toHaveLength(2);
+    entries.forEach((entry, i) => {
+      const { eventId } = JSON.parse(String(entry.value)) as AuditEntry;
+      expect(entry.key).toBe(eventId);
+      expect(leaves[i]).toMatchObject({ partition: 0, headers: { ce_id: eventId } });
+      expect(leaves[i]!.value).toEqual(auditLeaf(entry.value as Buffer));
+    });
+  });
+
+  it('says in the log’s leaf nothing but the entry’s id: neither who nor what nor why', async () => {
+    const kafka = new Kafka();
+    await new AuditLog(kafka, '/query').append([statement('first')]);
+    const leaf = kafka.calls[0]!.find(({ topic }) => topic === AUDIT_LOG)!;
+    expect(leaf.key).toBeNull();
+    expect(leaf.value).toHaveLength(32);
+    expect(Object.keys(leaf.headers!)).toEqual(['ce_id']);
+  });
+
+  it('sends what must not exist without the entry in the same call', async () => {
+    const kafka = new Kafka();
+    const together = { topic: 'searches.events.v1', key: 'k', value: 'v' };
+    await new AuditLog(kafka, '/query').append([statement('first')], [together]);
+    expect(kafka.calls[0]!.map(({ topic }) => topic)).toEqual([AUDIT_ENTRIES, AUDIT_LOG, 'searches.events.v1']);
+  });
+
+  it('fails with AUDIT_UNAVAILABLE, which may pass, when it cannot be written: then nothing may be shown', async () => {
+    const kafka = new Kafka();
+    kafka.away = new Error('no broker');
+    await expect(new AuditLog(kafka, '/query').append([statement('first')])).rejects.toMatchObject({
+      code: 'AUDIT_UNAVAILABLE',
+      retryable: true,
+      cause: kafka.away,
+    });
+  });
+});

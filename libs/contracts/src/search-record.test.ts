@@ -1,0 +1,120 @@
+import { describe, expect, it } from 'vitest';
+import { codeOf } from '#domain/codes-for-tests.js';
+import type { Offset, SearchId } from '#domain/ids.js';
+import { ASSERTION_HEADER } from './custody-image.js';
+import {
+  parseSearchCommand,
+  parseSearchEvent,
+  parseSearchRequestFields,
+  searchCommandHeaders,
+  searchEventHeaders,
+  searchEventKey,
+  searchRequestHeaders,
+  type SearchCommand,
+  type SearchEvent,
+} from './search-record.js';
+
+const id = '0b5f7f0e-7d1c-4a7e-9a52-5c6b9a1d2e3f' as SearchId;
+const json = (value: unknown): Buffer => Buffer.from(JSON.stringify(value));
+
+describe('a search request', () => {
+  const fields = {
+    crimeReference: 'CR/1',
+    offence: 'byrgleriaeth ŵ',
+    source: 'cctv',
+    justification: 'Seen on the camera.',
+    investigatingOfficer: 'io-1',
+    face: 'largest',
+    filter: { force: 'Ö', excludeImageIds: ['img-1'] },
+    limit: 50,
+  } as const;
+
+  it('comes back from its headers, with its assertion', () => {
+    const headers = searchRequestHeaders(id, fields as never, 'image/jpeg', 'a.b.c', '/case-system');
+    expect(parseSearchRequestFields(headers)).toEqual(fields);
+    expect(headers).toMatchObject({ ce_subject: id, 'content-type': 'image/jpeg', [ASSERTION_HEADER]: 'a.b.c' });
+  });
+
+  it.each<[string, Record<string, string>]>([
+    ['HEADER_MISSING', {}],
+    ['RECORD_NOT_JSON', { ce_request: 'x' }],
+    ['RECORD_SCHEMA', { ce_request: '{"limit":"20"}' }],
+    ['RECORD_SCHEMA', { ce_request: '{"face":-1}' }],
+    ['RECORD_SCHEMA', { ce_request: '{"filter":{"name":"x"}}' }],
+  ])('is refused with %s for %j', (code, headers) => {
+    expect(codeOf(() => parseSearchRequestFields(headers))).toBe(code);
+  });
+});
+
+describe('a search command', () => {
+  const command: SearchCommand = {
+    commandId: '1c5f7f0e-7d1c-4a7e-9a52-5c6b9a1d2e3f',
+    searchId: id,
+    type: 'CHOOSE_FACE',
+    face: 2,
+    expectedVersion: 2,
+    by: 'op-1',
+  };
+
+  it('comes back whole', () => {
+    expect(parseSearchCommand(json(command))).toEqual(command);
+    expect(searchCommandHeaders(command, '/query')).toMatchObject({ ce_subject: id });
+  });
+
+  it.each([
+    ['RECORD_NOT_JSON', null],
+    ['RECORD_SCHEMA', json({ ...command, type: 'CLOSE' })],
+    ['RECORD_SCHEMA', json({ ...command, expectedVersion: 0 })],
+    ['RECORD_SCHEMA', json({ ...command, face: 'left' })],
+    ['RECORD_SCHEMA', json({ ...command, searchId: 'x' })],
+  ])('is refused with %s when it is none', (code, value) => {
+    expect(codeOf(() => parseSearchCommand(value))).toBe(code);
+  });
+});
+
+describe('a search event', () => {
+  const at = '2026-01-01T00:00:00.000Z';
+  const started: SearchEvent = { type: 'SEARCH_STARTED', searchId: id, version: 2, at, by: 'query' };
+  const failed: SearchEvent = {
+    type: 'SEARCH_FAILED',
+    searchId: id,
+    version: 3,
+    at,
+    by: 'q',
+    code: 'NO_FACE',
+    detail: 'ŵ',
+  };
+  const refused: SearchEvent = {
+    type: 'REQUEST_REFUSED',
+    searchId: id,
+    version: 1,
+    at,
+    by: 'query',
+    code: 'WRONG_PARTITION',
+    detail: 'd',
+    source: { partition: 3, offset: 17 as Offset },
+  };
+
+  it.each([started, failed, refused])('comes back whole', (event) => {
+    expect(parseSearchEvent(json(event))).toEqual(event);
+    expect(searchEventHeaders(event, '/query')).toMatchObject({ ce_type: `searches.event.v1.${event.type}` });
+  });
+
+  it('has a key of its own, so that compaction keeps every version, and a refusal never takes a version’s', () => {
+    const unique = '/[0-9a-f-]{36}$';
+    expect(searchEventKey(started)).toMatch(new RegExp(`^${id}/2${unique}`));
+    expect(searchEventKey(failed)).toMatch(new RegExp(`^${id}/3${unique}`));
+    expect(searchEventKey(refused)).toBe(`${id}/refused-17`);
+    // Two events of one version, of which compaction must keep both.
+    expect(searchEventKey(started)).not.toBe(searchEventKey(started));
+  });
+
+  it.each([
+    ['RECORD_NOT_JSON', Buffer.from('x')],
+    ['RECORD_SCHEMA', json({ ...started, version: 0 })],
+    ['RECORD_SCHEMA', json({ ...started, searchId: 'x' })],
+    ['RECORD_SCHEMA', json({ searchId: id, version: 1 })],
+  ])('is refused with %s when it is none', (code, value) => {
+    expect(codeOf(() => parseSearchEvent(value))).toBe(code);
+  });
+});

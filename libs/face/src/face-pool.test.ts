@@ -1,0 +1,92 @@
+import { execFileSync } from 'node:child_process';
+import { setTimeout as pause } from 'node:timers/promises';
+import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import {
+  modelPackFolderForTests,
+  modelPackForTests,
+  samplePhotographsForTests,
+  unlessOffline,
+} from '#testkit/model-pack-for-tests.js';
+import { FaceEngine } from './face-engine.js';
+import { FacePool } from './face-pool.js';
+
+const folder = await unlessOffline(modelPackFolderForTests());
+const sample = await unlessOffline(samplePhotographsForTests());
+
+describe.skipIf(folder === undefined || sample === undefined)('FacePool', { timeout: 60_000 }, () => {
+  let pool: FacePool;
+  let photograph: Buffer;
+  const lost: string[] = [];
+
+  beforeAll(async () => {
+    pool = await FacePool.open({ packFolder: folder!, processes: 2, onProcessLost: (how) => lost.push(how) });
+    photograph = await sample!.read(sample!.manifest.probe);
+  }, 60_000);
+
+  afterAll(() => pool?.close());
+
+  test('gives the template that an engine in this process gives', async () => {
+    const engine = await FaceEngine.open(await modelPackForTests(), { concurrency: 1 });
+    const here = await engine.process(photograph, 0);
+    await engine.close();
+    const there = await pool.process(photograph, 0, { uprightJpeg: true });
+    expect(there.embedded.template).toEqual(here.embedded.template);
+    expect(there.faces).toEqual(here.faces);
+    expect([...there.uprightJpeg.subarray(0, 2)]).toEqual([0xff, 0xd8]);
+  });
+
+  test('hands on a refusal with its code and its boxes', async () => {
+    await expect(pool.process(photograph, undefined)).rejects.toMatchObject({
+      name: 'Refusal',
+      code: 'MULTIPLE_FACES',
+      details: { faces: expect.arrayContaining([expect.objectContaining({ index: 0 })]) },
+    });
+    await expect(pool.process(Buffer.from('not an image'), undefined)).rejects.toMatchObject({
+      code: 'IMAGE_FORMAT_UNSUPPORTED',
+    });
+  });
+
+  test('a process that is killed is replaced, and what it worked on is done by another', async () => {
+    const before = lost.length;
+    const all = Array.from({ length: 8 }, () => pool.process(photograph, 0));
+    await pause(20);
+    process.kill(childOf(process.pid), 'SIGKILL');
+    const results = await Promise.all(all);
+    expect(results).toHaveLength(8);
+    expect(lost.length).toBe(before + 1);
+  });
+
+  test('the event loop stays free while pictures are processed', async () => {
+    let turns = 0;
+    const timer = setInterval(() => turns++, 5);
+    const startedMs = performance.now();
+    await Promise.all(Array.from({ length: 10 }, () => pool.process(photograph, 0)));
+    clearInterval(timer);
+    // Inference in this process would leave a handful of turns; half of them says that nothing blocked for long.
+    expect(turns).toBeGreaterThan((performance.now() - startedMs) / 5 / 4);
+  });
+
+  test('says that it is busy when too many wait, and closed when it is', async () => {
+    const small = await FacePool.open({ packFolder: folder!, processes: 1, waitingMax: 1 });
+    const accepted = [1, 2, 3].map(() => small.process(photograph, 0));
+    await expect(small.process(photograph, 0)).rejects.toMatchObject({ code: 'ENGINE_BUSY', retryable: true });
+    await Promise.all(accepted);
+    await small.close();
+    await expect(small.process(photograph, 0)).rejects.toMatchObject({ code: 'ENGINE_CLOSED' });
+  });
+
+  test('a pack that is not there is said, and no process is left', async () => {
+    await expect(FacePool.open({ packFolder: '/nowhere', processes: 2 })).rejects.toMatchObject({
+      code: 'MODEL_PACK_FILE_MISSING',
+    });
+  });
+});
+
+function childOf(pid: number): number {
+  const lines = execFileSync('ps', ['-eo', 'pid,ppid,args'], { encoding: 'utf8' }).split('\n');
+  const line = lines.find((candidate) => {
+    const [, ppid, ...args] = candidate.trim().split(/\s+/);
+    return Number(ppid) === pid && args.join(' ').includes('face-process.js');
+  });
+  return Number(line!.trim().split(/\s+/)[0]);
+}

@@ -1,0 +1,72 @@
+/** What goes between a {@link FacePool} and its processes. Structured clone: buffers and typed arrays go as they are. */
+import { CodedError, Failure, Refusal } from '#domain/errors.js';
+import type { DetectedFace, FaceChoice } from '#domain/face.js';
+import type { EmbeddedFace, FaceStage } from './face-engine.js';
+
+export interface ProcessRequest {
+  readonly id: number;
+  readonly bytes: Uint8Array;
+  readonly choice: FaceChoice | undefined;
+  /** Whether the upright JPEG is wanted, for the image store. */
+  readonly uprightJpeg: boolean;
+}
+
+/** What became of a picture. Its pixels stay in the process that decoded it. */
+export interface ProcessedFace {
+  /** Pixels of the upright image. */
+  readonly width: number;
+  readonly height: number;
+  /** From left to right; a face's index is its place here. */
+  readonly faces: readonly DetectedFace[];
+  /** Index of the embedded face. */
+  readonly chosen: number;
+  readonly embedded: EmbeddedFace;
+  readonly timingsMs: Readonly<Record<FaceStage, number>>;
+  /** Upright and without metadata; empty when it was not asked for. */
+  readonly uprightJpeg: Uint8Array;
+}
+
+export interface PackedError {
+  readonly refused: boolean;
+  readonly code: string;
+  readonly publicText: string;
+  readonly retryable: boolean;
+  readonly details?: Readonly<Record<string, unknown>>;
+  /** For the log. */
+  readonly cause: string;
+}
+
+export type ProcessAnswer =
+  | { readonly kind: 'ready'; readonly dimension: number; readonly modelId: string }
+  | { readonly kind: 'not-ready'; readonly error: PackedError }
+  | { readonly kind: 'processed'; readonly id: number; readonly result: ProcessedFace }
+  | { readonly kind: 'error'; readonly id: number; readonly error: PackedError };
+
+export function packError(thrown: unknown): PackedError {
+  const cause = thrown instanceof Error ? (thrown.stack ?? thrown.message) : String(thrown);
+  if (!(thrown instanceof CodedError)) {
+    return {
+      refused: false,
+      code: 'FACE_PIPELINE_FAILED',
+      publicText: 'The face pipeline failed.',
+      retryable: false,
+      cause,
+    };
+  }
+  const { code, publicText, retryable } = thrown;
+  const details = thrown instanceof Refusal ? thrown.details : undefined;
+  return {
+    refused: thrown instanceof Refusal,
+    code,
+    publicText,
+    retryable,
+    cause,
+    ...(details !== undefined && { details }),
+  };
+}
+
+export function unpackError(error: PackedError): CodedError {
+  const options = { cause: new Error(error.cause) };
+  if (error.refused) return new Refusal(error.code, error.publicText, error.details, options);
+  return new Failure(error.code, error.publicText, error.retryable, options);
+}

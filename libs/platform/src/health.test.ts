@@ -1,0 +1,34 @@
+import { describe, expect, it } from 'vitest';
+import { Health } from './health.js';
+
+describe('health', () => {
+  it('has started when every condition was fulfilled, and says which it waits for and how far they are', () => {
+    const health = new Health(['topics', 'replay']);
+    expect(health.startup).toEqual({ ok: false, waitingFor: { topics: 'waiting', replay: 'waiting' } });
+    health.progress('replay', '40 of 100');
+    health.fulfilled('topics');
+    expect(health.startup).toEqual({ ok: false, waitingFor: { replay: '40 of 100' } });
+    expect(health.ready.ok).toBe(false);
+    health.fulfilled('replay');
+    expect(health.startup).toEqual({ ok: true, waitingFor: {} });
+    expect(health.ready).toEqual({ ok: true, waitingFor: {} });
+  });
+
+  it('is not ready while a condition is lost, yet has started: it is not to be killed for it', () => {
+    const health = new Health(['kafka']);
+    health.fulfilled('kafka');
+    health.lost('kafka', 'no broker answers');
+    expect(health.ready).toEqual({ ok: false, waitingFor: { kafka: 'no broker answers' } });
+    expect(health.startup.ok).toBe(true);
+    health.fulfilled('kafka');
+    expect(health.ready.ok).toBe(true);
+  });
+
+  it('is not ready any more once it drains, whatever is fulfilled', () => {
+    const health = new Health(['kafka']);
+    health.fulfilled('kafka');
+    health.drain();
+    health.fulfilled('kafka');
+    expect(health.ready).toEqual({ ok: false, waitingFor: { drain: 'shutting down' } });
+  });
+});

@@ -1,0 +1,171 @@
+import { randomBytes } from 'node:crypto';
+import { copyFile, mkdir, mkdtemp, readdir, readFile, rm, writeFile } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { dirname, join } from 'node:path';
+import { afterAll, beforeAll, beforeEach, describe, expect, it } from 'vitest';
+import { codeOfAsync } from '#domain/codes-for-tests.js';
+import type { ImageId, Offset, SearchId } from '#domain/ids.js';
+import { custodyImageName, FolderImageStore, probeName } from './image-store.js';
+
+const id = 'img/../1' as ImageId;
+const at = (n: number): Offset => n as Offset;
+// Starts as a JPEG does, and is long enough that its middle cannot occur by chance.
+const jpeg = Buffer.concat([Buffer.from([0xff, 0xd8, 0xff, 0xe0]), Buffer.from('JFIF and a face '.repeat(200))]);
+
+let home: string;
+let folder: string;
+let keyFile: string;
+let store: FolderImageStore;
+
+beforeAll(async () => {
+  home = await mkdtemp(join(tmpdir(), 'image-store-'));
+  keyFile = join(home, 'key');
+  await writeFile(keyFile, `${randomBytes(32).toString('base64')}\n`);
+});
+afterAll(() => rm(home, { recursive: true }));
+beforeEach(async () => {
+  folder = await mkdtemp(join(home, 'store-'));
+  store = await FolderImageStore.open(folder, keyFile);
+});
+
+async function filesOf(root: string): Promise<string[]> {
+  const entries = await readdir(root, { recursive: true, withFileTypes: true });
+  return entries.filter((entry) => entry.isFile()).map((entry) => join(entry.parentPath, entry.name));
+}
+
+describe('the image store', () => {
+  it('gives back the bytes, after a restart too, and undefined for what it does not hold', async () => {
+    const name = custodyImageName(id, at(7));
+    expect(await store.get(name)).toBeUndefined();
+    await store.put(name, jpeg);
+    expect(await store.get(name)).toEqual(jpeg);
+    const reopened = await FolderImageStore.open(folder, keyFile);
+    expect(await reopened.get(name)).toEqual(jpeg);
+    expect(await reopened.get(custodyImageName(id, at(8)))).toBeUndefined();
+  });
+
+  it('replaces an object, leaves no temporary file, and stays inside its folder whatever the imageId', async () => {
+    const name = custodyImageName(id, at(7));
+    await store.put(name, jpeg);
+    await store.put(name, Buffer.from('second'));
+    expect(String(await store.get(name))).toBe('second');
+    expect(await filesOf(folder)).toEqual([join(folder, name)]);
+    expect(name).not.toContain('..');
+  });
+
+  it('keeps an empty object apart from none', async () => {
+    await store.put(custodyImageName(id, at(1)), Buffer.alloc(0));
+    expect(await store.get(custodyImageName(id, at(1)))).toEqual(Buffer.alloc(0));
+  });
+
+  it('writes nothing of the image, its id or its keys to the disk in the clear, and never the same bytes twice', async () => {
+    const name = custodyImageName('subject-one-image' as ImageId, at(1));
+    await store.put(name, jpeg);
+    const [path] = await filesOf(folder);
+    const first = await readFile(path!);
+    for (let from = 0; from + 16 <= jpeg.length; from += 16) {
+      expect(first.includes(jpeg.subarray(from, from + 16))).toBe(false);
+    }
+    expect(path).not.toContain('subject-one-image');
+    expect(first.includes(Buffer.from((await readFile(keyFile, 'utf8')).trim(), 'base64'))).toBe(false);
+    await store.put(name, jpeg);
+    const second = await readFile(path!);
+    expect(second).toHaveLength(first.length);
+    expect(second.subarray(4).equals(first.subarray(4))).toBe(false);
+  });
+
+  it('refuses a file of which any byte was changed with IMAGE_UNSEALABLE', async () => {
+    const name = custodyImageName(id, at(1));
+    await store.put(name, Buffer.from('some bytes'));
+    const path = join(folder, name);
+    const good = await readFile(path);
+    for (let i = 0; i < good.length; i++) {
+      const changed = Buffer.from(good);
+      changed[i]! ^= 1;
+      await writeFile(path, changed);
+      expect(await codeOfAsync(() => store.get(name)), `byte ${i}`).toBe('IMAGE_UNSEALABLE');
+    }
+    await writeFile(path, good);
+    expect(String(await store.get(name))).toBe('some bytes');
+  });
+
+  it('refuses a file that was cut anywhere, and one of another format', async () => {
+    const name = custodyImageName(id, at(1));
+    await store.put(name, Buffer.from('some bytes'));
+    const path = join(folder, name);
+    const good = await readFile(path);
+    for (let length = 0; length < good.length; length++) {
+      await writeFile(path, good.subarray(0, length));
+      expect(await codeOfAsync(() => store.get(name)), `length ${length}`).toBe('IMAGE_UNSEALABLE');
+    }
+    await writeFile(path, jpeg);
+    expect(await codeOfAsync(() => store.get(name))).toBe('IMAGE_UNSEALABLE');
+  });
+
+  it('does not open an object under another name: no other version, image or probe', async () => {
+    const name = custodyImageName(id, at(1));
+    await store.put(name, jpeg);
+    const others = [
+      custodyImageName(id, at(2)),
+      custodyImageName('other' as ImageId, at(1)),
+      probeName('0b5f7f0e-7d1c-4a7e-9a52-5c6b9a1d2e3f' as SearchId),
+    ];
+    for (const other of others) {
+      await mkdir(dirname(join(folder, other)), { recursive: true });
+      await copyFile(join(folder, name), join(folder, other));
+      expect(await codeOfAsync(() => store.get(other)), other).toBe('IMAGE_UNSEALABLE');
+    }
+  });
+
+  it('does not open anything with another key', async () => {
+    await store.put(custodyImageName(id, at(1)), jpeg);
+    const otherKey = join(home, 'other-key');
+    await writeFile(otherKey, randomBytes(32).toString('base64'));
+    const other = await FolderImageStore.open(folder, otherKey);
+    expect(await codeOfAsync(() => other.get(custodyImageName(id, at(1))))).toBe('IMAGE_UNSEALABLE');
+  });
+
+  it('does not start without a key of 32 bytes', async () => {
+    const short = join(home, 'short-key');
+    await writeFile(short, randomBytes(16).toString('base64'));
+    for (const file of [short, join(home, 'no-key')]) {
+      expect(await codeOfAsync(() => FolderImageStore.open(folder, file))).toBe('IMAGE_STORE_KEY_UNREADABLE');
+    }
+  });
+
+  it('destroys every version up to an offset, inclusive, and no later one nor another image’s', async () => {
+    for (const n of [1, 9, 10, 11, 100]) await store.put(custodyImageName(id, at(n)), jpeg);
+    await store.put(custodyImageName('other' as ImageId, at(5)), jpeg);
+    expect(await store.deleteImages(id, at(10))).toBe(3);
+    const held = await Promise.all([1, 9, 10, 11, 100].map((n) => store.get(custodyImageName(id, at(n)))));
+    expect(held.map((bytes) => bytes !== undefined)).toEqual([false, false, false, true, true]);
+    expect(await store.get(custodyImageName('other' as ImageId, at(5)))).toEqual(jpeg);
+    expect(await store.deleteImages(id, at(10))).toBe(0);
+    expect(await store.deleteImages('never' as ImageId, at(10))).toBe(0);
+  });
+
+  it('destroys what a writer that died had begun to write, too', async () => {
+    await store.put(custodyImageName(id, at(3)), jpeg);
+    const path = join(folder, custodyImageName(id, at(3)));
+    await writeFile(`${path}.4711.abcdef01.tmp`, 'half');
+    await writeFile(`${join(folder, custodyImageName(id, at(12)))}.4711.abcdef01.tmp`, 'half of a later one');
+    expect(await store.deleteImages(id, at(10))).toBe(2);
+    expect(await filesOf(folder)).toEqual([`${join(folder, custodyImageName(id, at(12)))}.4711.abcdef01.tmp`]);
+  });
+
+  it('leaves nothing half-written behind when a write fails', async () => {
+    const name = custodyImageName(id, at(3));
+    // A folder where the object should be: the last step, the rename, fails.
+    await mkdir(join(folder, name, 'x'), { recursive: true });
+    await expect(store.put(name, jpeg)).rejects.toThrow();
+    expect(await filesOf(folder)).toEqual([]);
+  });
+
+  it('deletes a probe, and does not mind when it is gone', async () => {
+    const probe = probeName('0b5f7f0e-7d1c-4a7e-9a52-5c6b9a1d2e3f' as SearchId);
+    await store.put(probe, jpeg);
+    await store.delete(probe);
+    await store.delete(probe);
+    expect(await filesOf(folder)).toEqual([]);
+  });
+});

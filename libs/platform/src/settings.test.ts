@@ -1,0 +1,69 @@
+import { join, resolve } from 'node:path';
+import { describe, expect, it } from 'vitest';
+import { codeOf } from '#domain/codes-for-tests.js';
+import type { Failure } from '#domain/errors.js';
+import { readSettings, SETTINGS } from './settings.js';
+
+describe('settings', () => {
+  it('have a default each, so that an empty environment is enough', () => {
+    const settings = readSettings({});
+    expect(Object.keys(settings).sort()).toEqual(Object.keys(SETTINGS).sort());
+    expect(settings).toMatchObject({
+      DATA_DIR: resolve('./data'),
+      KAFKA_BROKERS: ['127.0.0.1:9092'],
+      HOST: '127.0.0.1',
+      QUERY_PORT: 8080,
+      INGEST_PORT: 8081,
+      INDEX_PORT: 8082,
+      SHARDS: 1,
+      SHARD: 0,
+      OPERATOR_SEARCH_MODE: 'auto',
+    });
+    expect(settings.INFERENCE_CONCURRENCY).toBeGreaterThan(0);
+    expect(settings.REPLICA_ID).toMatch(/^[\w.-]{1,64}$/);
+  });
+
+  it('that follow from another follow the given one', () => {
+    const settings = readSettings({ DATA_DIR: '/srv/cfs', SHARD: '2', SHARDS: '4' });
+    expect(settings.SNAPSHOT_DIR).toBe(join('/srv/cfs', 'snapshots', 'shard-2-of-4'));
+    expect(settings.IMAGE_STORE_KEY_FILE).toBe(join('/srv/cfs', 'keys', 'image-store.key'));
+    expect(readSettings({ DATA_DIR: '/srv/cfs', SNAPSHOT_DIR: '/fast' }).SNAPSHOT_DIR).toBe('/fast');
+  });
+
+  it('count as absent when empty, as compose files and shells say "none"', () => {
+    expect(readSettings({ QUERY_PORT: '', KAFKA_BROKERS: '' })).toMatchObject({
+      QUERY_PORT: 8080,
+      KAFKA_BROKERS: ['127.0.0.1:9092'],
+    });
+  });
+
+  it('take several brokers', () => {
+    expect(readSettings({ KAFKA_BROKERS: ' a:1, b:2 ,' }).KAFKA_BROKERS).toEqual(['a:1', 'b:2']);
+  });
+
+  it.each([
+    ['QUERY_PORT', 'http'],
+    ['QUERY_PORT', '65536'],
+    ['QUERY_PORT', '80.5'],
+    ['QUERY_PORT', ' '],
+    ['KAFKA_BROKERS', ' , '],
+    ['KAFKA_REPLICATION', '0'],
+    ['LOG_LEVEL', 'loud'],
+    ['TOPIC_PROFILE', 'test'],
+    ['SHARDS', '25'],
+    ['SHARDS', '5'],
+    ['SHARD', '-1'],
+    ['REPLICA_ID', 'a b'],
+    ['REPLICA_ID', 'x'.repeat(65)],
+    ['OPERATOR_SEARCH_MODE', 'fast'],
+    ['OPERATOR_SEARCH_DEADLINE_MS', '0'],
+  ])('are refused with BAD_SETTING naming the variable and its value: %s=%j', (name, value) => {
+    expect(codeOf(() => readSettings({ [name]: value }))).toBe('BAD_SETTING');
+    try {
+      readSettings({ [name]: value });
+    } catch (error) {
+      expect((error as Failure).publicText).toContain(`${name}=${value}`);
+      expect((error as Failure).retryable).toBe(false);
+    }
+  });
+});
