@@ -1,12 +1,13 @@
 import { defineConfig } from 'vitest/config';
 
 // The `source` condition makes `#lib/file.js` mean the TypeScript file, so tests run on what is being edited.
-const conditions = ['source', 'node', 'import', 'default'];
+const conditions = ['source', 'node'];
 
 export default defineConfig({
   resolve: { conditions },
   ssr: { resolve: { conditions } },
   test: {
+    reporters: ['default', './libs/testkit/src/plain-count-reporter.ts'],
     projects: [
       {
         extends: true,
@@ -14,6 +15,7 @@ export default defineConfig({
           name: 'unit',
           include: ['{apps,libs}/*/src/**/*.test.ts', 'test/conventions/**/*.test.ts'],
           exclude: ['**/*.int.test.ts'],
+          sequence: { groupOrder: 0 },
         },
       },
       {
@@ -25,6 +27,7 @@ export default defineConfig({
           testTimeout: 60_000,
           hookTimeout: 120_000,
           maxWorkers: 2,
+          sequence: { groupOrder: 1 },
         },
       },
       {
@@ -35,11 +38,17 @@ export default defineConfig({
           testTimeout: 300_000,
           hookTimeout: 300_000,
           fileParallelism: false,
+          sequence: { groupOrder: 2 },
         },
       },
       {
         extends: true,
-        test: { name: 'accuracy', include: ['test/accuracy/**/*.test.ts'], fileParallelism: false },
+        test: {
+          name: 'accuracy',
+          include: ['test/accuracy/**/*.test.ts'],
+          fileParallelism: false,
+          sequence: { groupOrder: 3 },
+        },
       },
     ],
   },

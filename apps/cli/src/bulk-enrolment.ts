@@ -14,6 +14,10 @@ import type { ImageToEnrol } from './enrol-source.js';
 const CLI_SOURCE = '/custody-face-search/cli';
 /** Enough to keep ingest busy; few enough that a run that is cut short repeats little. */
 const IN_FLIGHT_MAX = 256;
+/** Sent again in lots, since a batch costs the broker about as much as a record. */
+const REFILL_BELOW = 192;
+const OUTCOMES_LINGER_MS = 50;
+const PUBLISH_LINGER_MS = 10;
 
 export interface EnrolmentTally {
   sent: number;
@@ -40,11 +44,12 @@ export class BulkEnrolment {
     kafka: KafkaClient,
     private readonly onOutcome: (outcome: ImageOutcome) => void,
   ) {
-    this.publisher = kafka.publisher();
+    this.publisher = kafka.publisher({ lingerMs: PUBLISH_LINGER_MS });
     this.reader = kafka.logReader({
       topic: CUSTODY_OUTCOMES,
       partitions: Array.from({ length: TEMPLATE_PARTITIONS }, (_, partition) => partition),
       from: 'end',
+      lingerMs: OUTCOMES_LINGER_MS,
       onBatch: ({ records }) => {
         for (const record of records) this.receive(parseOutcome(record.value));
         return Promise.resolve();
@@ -144,7 +149,8 @@ export class BulkEnrolment {
   }
 
   private async room(): Promise<void> {
-    while (this.inFlight >= IN_FLIGHT_MAX) {
+    if (this.inFlight < IN_FLIGHT_MAX) return;
+    while (this.inFlight > REFILL_BELOW) {
       await new Promise<void>((resolve) => (this.roomMade = resolve));
       if (this.failure !== undefined) throw this.failure;
     }

@@ -2,7 +2,7 @@
 import { createReadStream } from 'node:fs';
 import { readdir, readFile, stat } from 'node:fs/promises';
 import { basename, dirname, extname, join, resolve } from 'node:path';
-import { parse as parseCsv } from 'csv-parse';
+import { CsvError, parse as parseCsv } from 'csv-parse';
 import type { CustodyImage } from '#contracts/custody-image.js';
 import { parseImageFields } from '#contracts/image-fields.js';
 import { Refusal } from '#domain/errors.js';
@@ -25,7 +25,10 @@ const CONTENT_TYPES: Readonly<Record<string, string>> = {
   '.gif': 'image/gif',
 };
 
-/** @throws Refusal SOURCE_NOT_FOUND; while iterating, BAD_ROW with the row's number */
+/**
+ * @throws Refusal SOURCE_NOT_FOUND; while iterating, BAD_ROW with the line's number, BAD_IMAGE_ID and BAD_SUBJECT_ID with
+ * the file's path
+ */
 export async function imagesToEnrol(
   source: string,
   common: Partial<Pick<CustodyImage, 'face' | 'force'>>,
@@ -58,31 +61,47 @@ async function* fromCsv(
   path: string,
   common: Partial<Pick<CustodyImage, 'face' | 'force'>>,
 ): AsyncIterable<ImageToEnrol> {
-  const rows = createReadStream(path).pipe(parseCsv({ columns: true, skip_empty_lines: true, trim: true, bom: true }));
-  let number = 1;
-  for await (const row of rows as AsyncIterable<Record<string, string>>) {
-    number++;
-    const { imageId: id, file: name, ...fields } = row;
-    try {
-      if (name === undefined || name === '') throw new Refusal('BAD_METADATA', 'file is required.');
-      const image = { ...common, ...parseImageFields(fields), imageId: imageId(id ?? '') };
-      const at = resolve(dirname(path), name);
-      yield { image, contentType: contentTypeOf(name), read: () => readFile(at) };
-    } catch (error) {
-      if (!(error instanceof Refusal)) throw error;
-      throw new Refusal('BAD_ROW', `Line ${number} of ${basename(path)}: ${error.publicText}`, undefined, {
-        cause: error,
-      });
+  const badRow = (line: number, why: string, cause: Error): Refusal =>
+    new Refusal('BAD_ROW', `Line ${line} of ${basename(path)}: ${why}`, undefined, { cause });
+  const parser = createReadStream(path).pipe(
+    parseCsv({ columns: true, skip_empty_lines: true, trim: true, bom: true, info: true }),
+  );
+  try {
+    for await (const { record, info } of parser as AsyncIterable<CsvRow>) {
+      const { imageId: id, file: name, ...fields } = record;
+      try {
+        if (name === undefined || name === '') throw new Refusal('BAD_METADATA', 'file is required.');
+        const image = { ...common, ...parseImageFields(fields), imageId: imageId(id ?? '') };
+        const at = resolve(dirname(path), name);
+        yield { image, contentType: contentTypeOf(name), read: () => readFile(at) };
+      } catch (error) {
+        if (error instanceof Refusal) throw badRow(info.lines, error.publicText, error);
+        throw error;
+      }
     }
+  } catch (error) {
+    if (error instanceof CsvError) throw badRow(Number(error['lines']), error.message, error);
+    throw error;
   }
 }
 
+/** A row by its columns' names, and the line of the file that it ends on, counted from 1. */
+interface CsvRow {
+  readonly record: Readonly<Record<string, string>>;
+  readonly info: { readonly lines: number };
+}
+
 function file(path: string, subject: string, common: Partial<Pick<CustodyImage, 'face' | 'force'>>): ImageToEnrol {
-  return {
-    image: { ...common, imageId: imageId(stem(basename(path))), subjectId: subjectId(subject) },
-    contentType: contentTypeOf(path),
-    read: () => readFile(path),
-  };
+  const source = { contentType: contentTypeOf(path), read: () => readFile(path) };
+  try {
+    return { image: { ...common, imageId: imageId(stem(path)), subjectId: subjectId(subject) }, ...source };
+  } catch (error) {
+    if (error instanceof Refusal) {
+      const text = `${path}: ${error.publicText}`;
+      throw error.code === 'BAD_SUBJECT_ID' ? new Refusal('BAD_SUBJECT_ID', text) : new Refusal('BAD_IMAGE_ID', text);
+    }
+    throw error;
+  }
 }
 
 /** By the name: what the bytes are is for ingest to find out. */

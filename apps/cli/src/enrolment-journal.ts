@@ -37,7 +37,10 @@ export class EnrolmentJournal {
         // The last line of a run that was cut short.
       }
     }
-    return new EnrolmentJournal(createWriteStream(file, { flags: 'a' }), answered);
+    const stream = createWriteStream(file, { flags: 'a' });
+    // What is appended to a torn line would be lost with it.
+    if (text !== '' && !text.endsWith('\n')) stream.write('\n');
+    return new EnrolmentJournal(stream, answered);
   }
 
   record(outcome: ImageOutcome): void {

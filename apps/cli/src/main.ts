@@ -92,6 +92,7 @@ try {
       `${error instanceof CodedError ? `${error.code}: ${error.publicText}` : describeError(error)}\n`,
     );
     if (process.env['LOG_LEVEL'] === 'debug') process.stderr.write(`${error instanceof Error ? error.stack : ''}\n`);
-    process.exitCode = 1;
+    // What was begun beside it, such as a download, is not waited for.
+    process.exit(1);
   }
 }

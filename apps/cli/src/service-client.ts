@@ -20,7 +20,7 @@ export class ServiceClient {
   ) {}
 
   get baseUrl(): string {
-    return process.env['CUSTODY_URL'] ?? `http://127.0.0.1:${this.settings.QUERY_PORT}`;
+    return process.env['CUSTODY_URL'] || `http://127.0.0.1:${this.settings.QUERY_PORT}`;
   }
 
   /** @throws Refusal or Failure with the service's own code; Failure SERVICE_UNREACHABLE */

@@ -26,7 +26,6 @@ import type { SearchAnswer } from '#domain/search-answer.js';
 
 const READY_MS_MAX = 180_000;
 const POLL_MS = 200;
-const KAFKA_PORT_PRESET = 9092;
 
 export async function up(environment: NodeJS.ProcessEnv): Promise<void> {
   const startedAtMs = Date.now();
@@ -36,6 +35,7 @@ export async function up(environment: NodeJS.ProcessEnv): Promise<void> {
   } catch (error) {
     // When it was told to end meanwhile, what broke because of that is not news.
     if (!ending.begun) {
+      process.exitCode = 1;
       await ending.run();
       throw error;
     }
@@ -45,26 +45,14 @@ export async function up(environment: NodeJS.ProcessEnv): Promise<void> {
 
 class LocalSystem {
   private readonly ownsBroker: boolean;
-  private readonly kafkaPort: number;
   private settings: Settings;
 
   constructor(
     private readonly environment: NodeJS.ProcessEnv,
     private readonly ending: Ending,
   ) {
+    this.settings = readSettings(environment);
     this.ownsBroker = (environment['KAFKA_BROKERS'] ?? '') === '';
-    this.kafkaPort = Number(environment['KAFKA_PORT'] ?? KAFKA_PORT_PRESET);
-    if (!Number.isInteger(this.kafkaPort) || this.kafkaPort < 1 || this.kafkaPort > 65_535) {
-      throw new Failure(
-        'BAD_SETTING',
-        `KAFKA_PORT=${environment['KAFKA_PORT']}: a port is a number from 1 to 65535.`,
-        false,
-      );
-    }
-    this.settings = readSettings({
-      ...environment,
-      ...(this.ownsBroker && { KAFKA_BROKERS: `127.0.0.1:${this.kafkaPort}` }),
-    });
   }
 
   async start(startedAtMs: number): Promise<void> {
@@ -103,10 +91,10 @@ class LocalSystem {
 
   private async startBroker(): Promise<void> {
     const jarsFolder = await resolveKafkaJars(cacheFolder(), say);
-    say(`starting Kafka on 127.0.0.1:${this.kafkaPort}`);
+    say(`starting Kafka on 127.0.0.1:${this.settings.KAFKA_PORT}`);
     const broker = await LocalBroker.start({
       dataFolder: join(this.settings.DATA_DIR, 'kafka'),
-      port: this.kafkaPort,
+      port: this.settings.KAFKA_PORT,
       jarsFolder,
       portVariable: 'KAFKA_PORT',
     });
@@ -117,7 +105,7 @@ class LocalSystem {
         `Kafka ended (${signal ?? `code ${code}`}), see ${join(this.settings.DATA_DIR, 'kafka', 'broker.log')}; ending everything`,
       );
       process.exitCode = 1;
-      void this.ending.run();
+      this.ending.endProcess();
     });
   }
 
@@ -243,7 +231,7 @@ class Ending {
     for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) {
       process.on(signal, () => {
         say(`\n${signal}: ending`);
-        void this.run();
+        this.endProcess();
       });
     }
   }
@@ -258,13 +246,17 @@ class Ending {
     if (this.begun) void step();
   }
 
+  /** The process too: what is still under way, such as a start that waits for something, is not waited for. */
+  endProcess(): void {
+    void this.run().then(() => process.exit());
+  }
+
   run(): Promise<void> {
     this.running ??= (async () => {
       for (const step of this.steps.toReversed()) {
         await step().catch((error: unknown) => say(describeError(error)));
       }
       this.finished.resolve();
-      process.exit();
     })();
     return this.running;
   }

@@ -103,6 +103,7 @@ export class GalleryReplica {
       topic: this.topic,
       partitions: worker.partitions,
       from,
+      lingerMs: TEMPLATES_LINGER_MS,
       onBatch: (batch) => this.apply(worker, batch),
       onFatal: this.onFatal,
     });
@@ -207,7 +208,9 @@ export class GalleryReplica {
     });
   }
 
-  async snapshot(reason: string): Promise<void> {
+  /** @returns whether every worker's state is on disk now; what failed is logged and counted */
+  async snapshot(reason: string): Promise<boolean> {
+    let written = true;
     for (const [index, { host }] of this.workers.entries()) {
       const shard = `${this.options.shard}.${index}`;
       try {
@@ -222,8 +225,10 @@ export class GalleryReplica {
         // The log still has everything; what is lost is time at the next start.
         this.metrics.snapshotFailuresTotal.inc({ shard, reason: 'failed' });
         this.log.error('snapshot-failed', { shard, error: describeError(error) });
+        written = false;
       }
     }
+    return written;
   }
 
   async reportGauges(): Promise<void> {
@@ -239,7 +244,7 @@ export class GalleryReplica {
       }
       for (const records of reader?.lagRecords().values() ?? []) lag += records;
     }
-    this.metrics.consumerLagRecords.set({ topic: 'gallery.templates' }, lag);
+    this.metrics.consumerLagRecords.set({ topic: this.topic }, lag);
   }
 
   /** Records handled and to be handled, for people who watch a start. */
@@ -250,11 +255,13 @@ export class GalleryReplica {
   }
 
   async close(): Promise<void> {
-    await Promise.all(this.workers.map(({ reader }) => reader?.close()));
+    await Promise.all(this.workers.map(({ reader }) => reader?.close() ?? Promise.resolve()));
     await this.snapshot('shutdown');
     await Promise.all(this.workers.map(({ host }) => host.close({ snapshot: false })));
   }
 }
 
+/** Far below what anybody notices between an enrolment and its being searchable. */
+const TEMPLATES_LINGER_MS = 50;
 /** A long poll comes back within half a second; a broker that is away does not answer at all. */
 const BROKER_SILENT_MS = 3_000;

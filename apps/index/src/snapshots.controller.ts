@@ -1,4 +1,5 @@
 import { Controller, HttpCode, Inject, Post } from '@nestjs/common';
+import { Failure } from '#domain/errors.js';
 import { AllowRoles } from '#platform/roles.guard.js';
 import { GalleryReplica } from './gallery-replica.js';
 
@@ -10,7 +11,12 @@ export class SnapshotsController {
   @Post()
   @HttpCode(204)
   @AllowRoles('service')
-  write(): Promise<void> {
-    return this.replica.snapshot('demand');
+  async write(): Promise<void> {
+    if (await this.replica.snapshot('demand')) return;
+    throw new Failure(
+      'SNAPSHOT_NOT_WRITTEN',
+      'The snapshot could not be written; the log of the service says why.',
+      true,
+    );
   }
 }

@@ -9,12 +9,11 @@ import { encodeOutcome, outcomeHeaders } from '#contracts/outcome-record.js';
 import { encodeTemplate, templateHeaders, templateTombstoneHeaders } from '#contracts/template-record.js';
 import { CUSTODY_DISPOSITIONS, CUSTODY_OUTCOMES, galleryTemplates } from '#contracts/topics.js';
 import { isErased, type Disposition } from '#domain/disposition.js';
-import { Failure, Refusal } from '#domain/errors.js';
+import { Refusal } from '#domain/errors.js';
 import { TEMPLATE_PARTITIONS } from '#domain/gallery.js';
 import type { ImageId } from '#domain/ids.js';
 import type { ImageOutcome } from '#domain/image-outcome.js';
-import { encodeUprightJpeg } from '#face/decode.js';
-import type { FaceEngine } from '#face/face-engine.js';
+import type { FacePool } from '#face/face-pool.js';
 import type { KafkaRecord } from '#kafka/kafka-record.js';
 import type { Publisher } from '#kafka/publisher.js';
 import type { AssertionVerifier } from '#platform/identity.js';
@@ -32,7 +31,7 @@ type Result = ImageOutcome extends infer Outcome
 
 export class Enrolment {
   constructor(
-    private readonly engine: FaceEngine,
+    private readonly faces: FacePool,
     private readonly images: ImageStore,
     private readonly publisher: Publisher,
     private readonly dispositionOf: (id: ImageId) => Disposition | undefined,
@@ -88,22 +87,17 @@ export class Enrolment {
   private async enrol(id: ImageId, record: KafkaRecord, bytes: Buffer): Promise<Result> {
     const image = parseCustodyImage(id, record.headers);
     if (isErased(this.dispositionOf(id), record.offset)) return { outcome: 'superseded', by: 'erasure' };
-    const processed = await this.engine.process(bytes, image.face);
-    const jpeg = await this.stage('store', async () => {
-      const upright = await encodeUprightJpeg(processed.image);
-      await this.images.put(custodyImageName(id, record.offset), upright);
-      return upright;
-    });
-    if (jpeg.length === 0) throw new Failure('IMAGE_NOT_STORED', 'The upright image could not be encoded.', true);
+    const processed = await this.faces.process(bytes, image.face, { uprightJpeg: true });
+    await this.stage('store', () => this.images.put(custodyImageName(id, record.offset), processed.uprightJpeg));
     const box = processed.faces[processed.chosen]!.box;
     const template = await this.stage('publish', () =>
       this.publisher.publish({
-        topic: galleryTemplates(this.engine.modelId),
+        topic: galleryTemplates(this.faces.modelId),
         key: id,
         value: encodeTemplate(processed.embedded.template),
         headers: templateHeaders(
           {
-            modelId: this.engine.modelId,
+            modelId: this.faces.modelId,
             metadata: { ...metadataOf(image), faceBox: box, embeddingNorm: processed.embedded.embeddingNorm },
             source: { sourceOffset: record.offset, acceptedAtMs: record.timestampMs },
           },
@@ -118,7 +112,7 @@ export class Enrolment {
     }
     return {
       outcome: 'enrolled',
-      modelId: this.engine.modelId,
+      modelId: this.faces.modelId,
       template,
       faceBox: box,
       facesFound: processed.faces.length,
@@ -131,14 +125,19 @@ export class Enrolment {
   private async erase(id: ImageId, record: KafkaRecord): Promise<Result> {
     const { assertion, system } = await this.authorise(id, record);
     const at = new Date(record.timestampMs).toISOString();
-    const disposition: Disposition = {
-      imageId: id,
-      kind: 'erased',
-      since: at,
-      authority: assertion.authority,
-      reason: assertion.reason,
-      sourceOffset: record.offset,
-    };
+    const known = this.dispositionOf(id);
+    // An erasure that is delivered again, or replayed, after a later one must not take the later one's bound back.
+    const disposition: Disposition =
+      known !== undefined && isErased(known, record.offset)
+        ? known
+        : {
+            imageId: id,
+            kind: 'erased',
+            since: at,
+            authority: assertion.authority,
+            reason: assertion.reason,
+            sourceOffset: record.offset,
+          };
     const position = await this.publisher.publish({
       topic: CUSTODY_DISPOSITIONS,
       key: id,
@@ -146,7 +145,7 @@ export class Enrolment {
       headers: { ...dispositionHeaders(id, INGEST_SOURCE), ce_system: system },
     });
     await this.publisher.publish({
-      topic: galleryTemplates(this.engine.modelId),
+      topic: galleryTemplates(this.faces.modelId),
       key: id,
       value: null,
       headers: templateTombstoneHeaders(id, INGEST_SOURCE),

@@ -1,7 +1,7 @@
 /** The ingest service: custody images in, templates and outcomes out. Stateless; scaled by adding members to its group. */
 import 'reflect-metadata';
 import { CUSTODY_IMAGES, desiredTopics, IMAGE_SIZE_BYTES_MAX } from '#contracts/topics.js';
-import { FaceEngine } from '#face/face-engine.js';
+import { FacePool } from '#face/face-pool.js';
 import { loadModelPack } from '#face/model-pack.js';
 import { DispositionFollower, totalLag } from '#kafka/disposition-follower.js';
 import { KafkaClient } from '#kafka/kafka-client.js';
@@ -20,6 +20,8 @@ import { IngestModule } from './ingest.module.js';
 
 /** Several partitions' records are in flight, so that one that waits for Kafka or the disk leaves no core idle. */
 const PARTITIONS_IN_FLIGHT = 4;
+/** What a few images' templates and outcomes are gathered for: nobody sees it, and the broker does a third of the work. */
+const PUBLISH_LINGER_MS = 50;
 const IMAGES_WAITING_MAX = 100_000;
 const LAG_INTERVAL_MS = 5_000;
 
@@ -32,21 +34,24 @@ async function main(): Promise<void> {
   const fatal = endBecause(log, 'ingest-failed');
 
   const pack = await loadModelPack(settings.MODEL_PACK_DIR);
-  const engine = await FaceEngine.open(pack, {
-    concurrency: settings.INFERENCE_CONCURRENCY,
+  const faces = await FacePool.open({
+    packFolder: settings.MODEL_PACK_DIR,
+    processes: settings.INFERENCE_CONCURRENCY,
     // What Kafka hands over at once is bounded in bytes; it waits here rather than being refused.
     waitingMax: IMAGES_WAITING_MAX,
     observeStage: (stage, seconds) => metrics.imageStageDurationSeconds.observe({ stage }, seconds),
+    onProcessLost: (how) => log.error('face-process-lost', { how }),
   });
+  shutdown.before('faces', () => faces.close());
   const kafka = new KafkaClient({ brokers: settings.KAFKA_BROKERS, clientId: 'custody-ingest', log });
   shutdown.before('kafka', () => kafka.close());
-  const publisher = kafka.publisher();
+  const publisher = kafka.publisher({ lingerMs: PUBLISH_LINGER_MS });
   const images = await FolderImageStore.open(settings.IMAGE_STORE_DIR, settings.IMAGE_STORE_KEY_FILE);
   const tokens = new TokenVerifier(await openJwks(settings.AUTH_JWKS), settings.AUTH_ISSUER, settings.AUTH_AUDIENCE);
   const assertions = new AssertionVerifier(await openJwks(settings.ASSERTION_JWKS));
 
   const { app, url } = await serveHttp(
-    IngestModule.for({ health, metrics, tokens, submission: new ImageSubmission(publisher) }),
+    IngestModule.for({ health, metrics, tokens, submission: new ImageSubmission(kafka.publisher()) }),
     {
       host: settings.HOST,
       port: settings.INGEST_PORT,
@@ -55,10 +60,10 @@ async function main(): Promise<void> {
       configure: (application) => application.useBodyParser('raw', { type: () => true, limit: IMAGE_SIZE_BYTES_MAX }),
     },
   );
-  log.info('listening', { url, modelId: engine.modelId, licence: pack.manifest.licence.spdx });
+  log.info('listening', { url, modelId: faces.modelId, licence: pack.manifest.licence.spdx });
 
   const topics = desiredTopics({
-    modelId: engine.modelId,
+    modelId: faces.modelId,
     profile: settings.TOPIC_PROFILE,
     replication: settings.KAFKA_REPLICATION,
   });
@@ -69,7 +74,7 @@ async function main(): Promise<void> {
   await dispositions.start();
   health.fulfilled('dispositions');
 
-  const enrolment = new Enrolment(engine, images, publisher, (id) => dispositions.get(id), assertions, metrics);
+  const enrolment = new Enrolment(faces, images, publisher, (id) => dispositions.get(id), assertions, metrics);
   const imageConsumer = new ImageConsumer(enrolment, publisher, log);
   const consumer = kafka.groupConsumer({
     groupId: 'custody-ingest',
@@ -83,7 +88,7 @@ async function main(): Promise<void> {
   setInterval(() => {
     metrics.consumerLagRecords.set({ topic: CUSTODY_IMAGES }, totalLag(consumer));
   }, LAG_INTERVAL_MS).unref();
-  log.info('ready', { modelId: engine.modelId });
+  log.info('ready', { modelId: faces.modelId });
 
   shutdown.before('consumer', () => consumer.close());
   shutdown.before('http', () => {

@@ -1,8 +1,8 @@
 /** The query service: both kinds of search, over HTTP and over Kafka, and what ran is shown to those who may see it. */
 import 'reflect-metadata';
 import { AuditLog } from '#audit/audit-log.js';
-import { desiredTopics, SEARCHES_COMMANDS, SEARCHES_REQUESTS } from '#contracts/topics.js';
-import { FaceEngine } from '#face/face-engine.js';
+import { CUSTODY_DISPOSITIONS, desiredTopics, SEARCHES_COMMANDS, SEARCHES_REQUESTS } from '#contracts/topics.js';
+import { FacePool } from '#face/face-pool.js';
 import { loadModelPack } from '#face/model-pack.js';
 import { DispositionFollower, totalLag } from '#kafka/disposition-follower.js';
 import { expectTopics } from '#kafka/expected-topics.js';
@@ -43,7 +43,12 @@ async function main(): Promise<void> {
 
   const pack = await loadModelPack(settings.MODEL_PACK_DIR);
   const thresholds = await readThresholds(settings.THRESHOLDS_FILE);
-  const engine = await FaceEngine.open(pack, { concurrency: settings.INFERENCE_CONCURRENCY });
+  const faces = await FacePool.open({
+    packFolder: settings.MODEL_PACK_DIR,
+    processes: settings.INFERENCE_CONCURRENCY,
+    onProcessLost: (how) => log.error('face-process-lost', { how }),
+  });
+  shutdown.before('faces', () => faces.close());
   const kafka = new KafkaClient({ brokers: settings.KAFKA_BROKERS, clientId: 'custody-query', log });
   shutdown.before('kafka', () => kafka.close());
   const publisher = kafka.publisher();
@@ -75,13 +80,13 @@ async function main(): Promise<void> {
     log,
     fatal,
   );
-  const search = new ProbeSearch(engine, gallery, thresholds, metrics);
+  const search = new ProbeSearch(faces, gallery, thresholds, metrics);
   const { app, url } = await serveHttp(
     QueryModule.for({
       health,
       metrics,
       tokens,
-      operatorSearch: new OperatorSearch(engine, search, audit, metrics, {
+      operatorSearch: new OperatorSearch(faces, search, audit, metrics, {
         mode: settings.OPERATOR_SEARCH_MODE,
         withinMs: settings.OPERATOR_SEARCH_DEADLINE_MS,
       }),
@@ -102,7 +107,7 @@ async function main(): Promise<void> {
   health.fulfilled('gallery');
 
   const owner = new RetrospectiveOwner(
-    { engine, search, audit, publisher, view, probes: images, assertions, topics: kafka.topicAdmin(), metrics, log },
+    { faces, search, audit, publisher, view, probes: images, assertions, topics: kafka.topicAdmin(), metrics, log },
     settings.RETROSPECTIVE_SEARCH_DEADLINE_MS,
   );
   const consumer = kafka.groupConsumer({
@@ -116,8 +121,8 @@ async function main(): Promise<void> {
   consumer.start();
   health.fulfilled('owner');
   setInterval(() => {
-    metrics.consumerLagRecords.set({ topic: 'searches.requests' }, totalLag(consumer));
-    metrics.consumerLagRecords.set({ topic: 'custody.dispositions' }, dispositions.lagRecords());
+    metrics.consumerLagRecords.set({ topic: SEARCHES_REQUESTS }, totalLag(consumer));
+    metrics.consumerLagRecords.set({ topic: CUSTODY_DISPOSITIONS }, dispositions.lagRecords());
   }, LAG_INTERVAL_MS).unref();
   log.info('ready', { modelId: pack.modelId });
 

@@ -14,7 +14,7 @@ import type { Actor } from '#domain/identity.js';
 import type { SearchId } from '#domain/ids.js';
 import type { OperatorSearchEvent, OperatorSearchRequest } from '#domain/operator-search.js';
 import type { SearchAnswer } from '#domain/search-answer.js';
-import type { FaceEngine } from '#face/face-engine.js';
+import type { FacePool } from '#face/face-pool.js';
 import type { QueryMetrics } from '#platform/metrics.js';
 import { QUERY_SOURCE } from './gallery-client.js';
 import type { ProbeSearch } from './probe-search.js';
@@ -26,7 +26,7 @@ export interface OperatorSearchAnswer extends SearchAnswer {
 
 export class OperatorSearch {
   constructor(
-    private readonly engine: FaceEngine,
+    private readonly faces: FacePool,
     private readonly search: ProbeSearch,
     private readonly audit: AuditLog,
     private readonly metrics: QueryMetrics,
@@ -59,7 +59,7 @@ export class OperatorSearch {
       purpose: request.grounds,
       justification: request.justification,
       searchId,
-      modelId: this.engine.modelId,
+      modelId: this.faces.modelId,
     };
     await this.search.stage('operator', 'audit', () =>
       this.audit.append([
@@ -75,7 +75,7 @@ export class OperatorSearch {
         },
       ]),
     );
-    const probe = await this.engine.process(image, request.face);
+    const probe = await this.faces.process(image, request.face);
     this.search.observePipeline('operator', probe);
     const answer = await this.search.run({
       searchId,

@@ -4,13 +4,14 @@ import type { SearchId } from '#domain/ids.js';
 import { rankCandidates, type ProbeReport, type SearchAnswer, type SearchKind } from '#domain/search-answer.js';
 import { thresholdFor, type ThresholdSet } from '#domain/threshold.js';
 import { TEMPLATE_PARTITIONS } from '#domain/gallery.js';
-import type { FaceEngine, ProcessedImage } from '#face/face-engine.js';
+import type { FacePool } from '#face/face-pool.js';
+import type { ProcessedFace } from '#face/face-protocol.js';
 import type { QueryMetrics, SearchStage } from '#platform/metrics.js';
 import type { GalleryClient } from './gallery-client.js';
 
 export class ProbeSearch {
   constructor(
-    private readonly engine: FaceEngine,
+    private readonly faces: FacePool,
     private readonly gallery: GalleryClient,
     private readonly thresholds: ThresholdSet,
     private readonly metrics: QueryMetrics,
@@ -19,7 +20,7 @@ export class ProbeSearch {
   async run(search: {
     readonly searchId: SearchId;
     readonly kind: SearchKind;
-    readonly probe: ProcessedImage;
+    readonly probe: ProcessedFace;
     readonly limit: number;
     readonly mode: SearchMode;
     readonly filter: GalleryFilter | undefined;
@@ -36,7 +37,7 @@ export class ProbeSearch {
       }),
     );
     const endMerge = this.metrics.searchStageDurationSeconds.startTimer({ kind, stage: 'merge' });
-    const threshold = thresholdFor(this.thresholds, this.engine.modelId, kind, found.enrolled);
+    const threshold = thresholdFor(this.thresholds, this.faces.modelId, kind, found.enrolled);
     const ranked = rankCandidates(found.candidates, threshold.score);
     endMerge();
     const complete = found.missing.length === 0;
@@ -47,7 +48,7 @@ export class ProbeSearch {
       completedAt: new Date().toISOString(),
       complete,
       gallery: {
-        modelId: this.engine.modelId,
+        modelId: this.faces.modelId,
         enrolled: found.enrolled,
         watermark: Object.fromEntries(found.watermark),
         partitionsAnswered: TEMPLATE_PARTITIONS - found.missing.length,
@@ -72,14 +73,14 @@ export class ProbeSearch {
     }
   }
 
-  observePipeline(kind: SearchKind, probe: ProcessedImage): void {
+  observePipeline(kind: SearchKind, probe: ProcessedFace): void {
     for (const stage of ['decode', 'detect', 'embed'] as const) {
       this.metrics.searchStageDurationSeconds.observe({ kind, stage }, probe.timingsMs[stage] / 1000);
     }
   }
 }
 
-function reportProbe(probe: ProcessedImage): ProbeReport {
+function reportProbe(probe: ProcessedFace): ProbeReport {
   const { quality } = probe.embedded;
   return {
     quality: {

@@ -18,7 +18,7 @@ import {
 } from '#contracts/search-record.js';
 import { SEARCH_PARTITIONS, SEARCHES_EVENTS, SEARCHES_REQUESTS } from '#contracts/topics.js';
 import { CodedError, describeError, Failure, Refusal } from '#domain/errors.js';
-import { describeFaces } from '#domain/face.js';
+import type { describeFaces } from '#domain/face.js';
 import { searchId as parseSearchId, type Offset, type SearchId } from '#domain/ids.js';
 import {
   foldRetrospective,
@@ -27,7 +27,8 @@ import {
   type RetrospectiveSearch,
 } from '#domain/retrospective-search.js';
 import type { SearchAnswer } from '#domain/search-answer.js';
-import type { FaceEngine, ProcessedImage } from '#face/face-engine.js';
+import type { FacePool } from '#face/face-pool.js';
+import type { ProcessedFace } from '#face/face-protocol.js';
 import { deadLetterFor } from '#kafka/dead-letters.js';
 import type { GroupBatch } from '#kafka/group-consumer.js';
 import type { KafkaRecord } from '#kafka/kafka-record.js';
@@ -52,7 +53,7 @@ type Unversioned<E> = E extends unknown ? Omit<E, 'searchId' | 'version' | 'at'>
 export class RetrospectiveOwner {
   constructor(
     private readonly parts: {
-      readonly engine: FaceEngine;
+      readonly faces: FacePool;
       readonly search: ProbeSearch;
       readonly audit: AuditLog;
       readonly publisher: Publisher;
@@ -263,9 +264,9 @@ export class RetrospectiveOwner {
   }
 
   /** @returns undefined when the operator has to say which face is meant */
-  private async processProbe(search: RetrospectiveSearch, image: Buffer): Promise<ProcessedImage | undefined> {
+  private async processProbe(search: RetrospectiveSearch, image: Buffer): Promise<ProcessedFace | undefined> {
     try {
-      const probe = await this.parts.engine.process(image, search.request.face);
+      const probe = await this.parts.faces.process(image, search.request.face);
       this.parts.search.observePipeline('retrospective', probe);
       return probe;
     } catch (error) {

@@ -204,9 +204,10 @@ export class SearchView {
     for (const waiter of served) setImmediate(waiter.resolve);
   }
 
-  /** The end of a search's retention: a null for each of its events. */
+  /** The end of a search's retention: a null for each of its events. A refused request never was a search's event. */
   private forget(key: string): void {
-    this.db.prepare('DELETE FROM searches WHERE search_id = ?').run(key.split('/')[0]!);
+    const [id, version] = key.split('/');
+    if (/^\d+$/.test(version ?? '')) this.db.prepare('DELETE FROM searches WHERE search_id = ?').run(id!);
   }
 
   /** The first event of a version counts; one that does not follow was published by an owner that no longer is one. */

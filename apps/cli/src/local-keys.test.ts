@@ -1,0 +1,78 @@
+import { mkdtemp, readdir, readFile, rm, stat } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { decodeJwt, type JSONWebKeySet } from 'jose';
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { codeOfAsync } from '#domain/codes-for-tests.js';
+import {
+  AssertionSigner,
+  AssertionVerifier,
+  openJwks,
+  TOKEN_LIFETIME_SECONDS_MAX,
+  TokenVerifier,
+} from '#platform/identity.js';
+import { FolderImageStore } from '#platform/image-store.js';
+import { readSettings, type Settings } from '#platform/settings.js';
+import { ensureLocalKeys, signLocalToken } from './local-keys.js';
+
+let home: string;
+let settings: Settings;
+beforeAll(async () => {
+  home = await mkdtemp(join(tmpdir(), 'local-keys-'));
+  settings = readSettings({ DATA_DIR: home });
+});
+afterAll(() => rm(home, { recursive: true }));
+
+const keysOf = async (): Promise<Record<string, string>> => {
+  const names = (await readdir(join(home, 'keys'))).sort();
+  return Object.fromEntries(
+    await Promise.all(names.map(async (name) => [name, await readFile(join(home, 'keys', name), 'utf8')] as const)),
+  );
+};
+
+describe('the keys of a local installation', () => {
+  it('are missed with LOCAL_ISSUER_MISSING before the first start', async () => {
+    expect(await codeOfAsync(() => signLocalToken(settings, ['officer'], 'PC1'))).toBe('LOCAL_ISSUER_MISSING');
+  });
+
+  it('are made once and stay as they are', async () => {
+    await ensureLocalKeys(settings);
+    const first = await keysOf();
+    await ensureLocalKeys(settings);
+    expect(await keysOf()).toEqual(first);
+  });
+
+  it('are readable by their owner only, and no private part is in what is published', async () => {
+    await ensureLocalKeys(settings);
+    for (const name of ['issuer.jwk.json', 'custody-query.jwk.json', 'custody-suite.jwk.json', 'image-store.key']) {
+      expect((await stat(join(home, 'keys', name))).mode & 0o077, name).toBe(0);
+    }
+    for (const location of [settings.AUTH_JWKS, settings.ASSERTION_JWKS]) {
+      const { keys } = JSON.parse(await readFile(location, 'utf8')) as JSONWebKeySet;
+      expect(keys.length).toBeGreaterThan(0);
+      for (const key of keys) expect(key).not.toHaveProperty('d');
+    }
+  });
+
+  it('are what the services verify tokens and assertions by, and seal images with', async () => {
+    await ensureLocalKeys(settings);
+    const tokens = new TokenVerifier(await openJwks(settings.AUTH_JWKS), settings.AUTH_ISSUER, settings.AUTH_AUDIENCE);
+    const token = await signLocalToken(settings, ['officer', 'operator'], 'PC1');
+    expect(await tokens.verify(`Bearer ${token}`)).toEqual({ id: 'PC1', roles: ['officer', 'operator'] });
+    const { iat, exp } = decodeJwt(token);
+    expect(exp! - iat!).toBeLessThanOrEqual(TOKEN_LIFETIME_SECONDS_MAX);
+
+    const signer = await AssertionSigner.open(settings.ASSERTION_KEY_FILE);
+    const assertions = new AssertionVerifier(await openJwks(settings.ASSERTION_JWKS));
+    const jws = await signer.sign({
+      purpose: 'erasure',
+      subject: 'dpo',
+      role: 'data-protection',
+      imageId: 'i',
+      authority: 'a',
+      reason: 'r',
+    });
+    expect((await assertions.verify(jws, Date.now())).system).toBe('custody-query');
+    await FolderImageStore.open(settings.IMAGE_STORE_DIR, settings.IMAGE_STORE_KEY_FILE);
+  });
+});
