@@ -4,10 +4,15 @@ import { plain, projectFiles, readProjectFile, tableRows } from './project-files
 
 const document = readProjectFile('docs/configuration.md');
 const services = tableRows(document, 'Settings of the services');
-const localOnly = tableRows(document, 'Of npm start and the command line');
 
 /** Set by npm itself for what it runs. */
 const OF_NPM = ['npm_execpath'];
+
+function namesIn(section: string): string[] {
+  return tableRows(document, section)
+    .map((row) => plain(row['Variable']))
+    .toSorted();
+}
 
 /** The words of the table; a computed preset brings its own. */
 function presetText(name: SettingName): string {
@@ -15,11 +20,11 @@ function presetText(name: SettingName): string {
   return setting.presetText ?? `\`${String(setting.preset)}\``;
 }
 
-/** `process.env['X']`, `environment['X']` and `env['X']` of everything but the tests. */
-function variablesRead(): string[] {
+/** `process.env['X']`, `this.environment['X']` and the like, in the sources under these folders. */
+function variablesRead(folders: RegExp, pattern: RegExp): string[] {
   const names = projectFiles(['.ts'])
-    .filter((path) => /^(apps|libs)\//.test(path) && !path.endsWith('.test.ts'))
-    .flatMap((path) => [...readProjectFile(path).matchAll(/\b(?:env|environment)\['(\w+)'\]/g)])
+    .filter((path) => folders.test(path) && !path.endsWith('.test.ts'))
+    .flatMap((path) => [...readProjectFile(path).matchAll(pattern)])
     .map((match) => match[1]!);
   return [...new Set(names)].filter((name) => !OF_NPM.includes(name)).toSorted();
 }
@@ -36,8 +41,13 @@ describe('docs/configuration.md', () => {
   });
 
   it('has a row for each variable that is read elsewhere, and no other', () => {
-    const inSecondTable = localOnly.map((row) => plain(row['Variable'])).toSorted();
-    expect(inSecondTable).toEqual(variablesRead());
+    const read = variablesRead(/^(apps|libs\/(?!testkit))/, /\b(?:env|environment)\['(\w+)'\]/g);
+    expect(namesIn('Of npm start and the command line')).toEqual(read);
+  });
+
+  it('has a row for each variable of the tests, and no other', () => {
+    const read = variablesRead(/^(libs\/testkit|test\/(?!conventions))/, /\bprocess\.env\['(\w+)'\]/g);
+    expect(namesIn('Of the tests')).toEqual(read);
   });
 
   it('has presets that pass their own checks', () => {

@@ -16,7 +16,12 @@ const SECTIONS = [
   'Command line',
 ];
 /** Hand on what another process or thread has made, under the code that it has. */
-const PASS_ON = ['apps/cli/src/search.ts', 'apps/cli/src/service-client.ts', 'libs/gallery/src/shard-protocol.ts'];
+const PASS_ON = [
+  'apps/cli/src/search.ts',
+  'apps/cli/src/service-client.ts',
+  'libs/face/src/face-protocol.ts',
+  'libs/gallery/src/shard-protocol.ts',
+];
 const NOT_OVER_HTTP = '–';
 
 const document = readProjectFile('docs/errors.md');

@@ -2,8 +2,8 @@
  * The face pipeline: bytes → pixels → faces → the one that is meant → its template. Ingest and query use the same
  * engine, so an enrolled face and a probe are always treated alike.
  *
- * One long-lived session per network, because creating and releasing them leaks, and in this thread, because sessions
- * in several worker threads have crashed; `run` works on the thread pool and leaves the event loop free.
+ * One long-lived session per network, because creating and releasing them leaks. Inference blocks the thread that calls
+ * it, so a service uses a {@link FacePool} of processes, each with one of these.
  */
 import { Failure } from '#domain/errors.js';
 import { chooseFace, type DetectedFace, type FaceChoice, type FaceLandmarks } from '#domain/face.js';

@@ -44,16 +44,9 @@ export type ProcessAnswer =
 
 export function packError(thrown: unknown): PackedError {
   const cause = thrown instanceof Error ? (thrown.stack ?? thrown.message) : String(thrown);
-  if (!(thrown instanceof CodedError)) {
-    return {
-      refused: false,
-      code: 'FACE_PIPELINE_FAILED',
-      publicText: 'The face pipeline failed.',
-      retryable: false,
-      cause,
-    };
-  }
-  const { code, publicText, retryable } = thrown;
+  const coded =
+    thrown instanceof CodedError ? thrown : new Failure('FACE_PIPELINE_FAILED', 'The face pipeline failed.', false);
+  const { code, publicText, retryable } = coded;
   const details = thrown instanceof Refusal ? thrown.details : undefined;
   return {
     refused: thrown instanceof Refusal,

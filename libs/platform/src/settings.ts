@@ -77,7 +77,7 @@ export const SETTINGS = {
   INFERENCE_CONCURRENCY: setting(
     count(1, 64),
     () => String(availableParallelism()),
-    'Images in flight through the face pipeline, one thread each.',
+    'Processes of the face pipeline, about 200 MB each; each works on one image while it decodes the next.',
     'the number of cores',
   ),
   IMAGE_STORE_DIR: setting(

@@ -5,6 +5,7 @@ import { freePort } from '#kafka/free-port.js';
 import { resolveKafkaJars } from '#kafka/local-broker-jars.js';
 import { LocalBroker } from '#kafka/local-broker.js';
 import { cacheFolder } from '#platform/cache-folder.js';
+import { clientForTests } from './kafka-test-helpers.js';
 
 /** A broker of one test's own, which it may stop, kill and start again on the same port with the same data. */
 export class RestartableBroker {
@@ -34,6 +35,11 @@ export class RestartableBroker {
       port: this.port,
       jarsFolder: this.jarsFolder,
     });
+  }
+
+  /** @throws whatever a client meets when it does not answer */
+  async expectAnswer(): Promise<void> {
+    await clientForTests(this.brokers).topicAdmin().brokerCount();
   }
 
   async stop(): Promise<void> {

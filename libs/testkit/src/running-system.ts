@@ -3,18 +3,24 @@
  * on free ports, with a data folder that is thrown away.
  */
 import { execFileSync, spawn, type ChildProcess } from 'node:child_process';
+import { randomInt } from 'node:crypto';
 import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import type { Role } from '#domain/identity.js';
-import { freePort } from '#kafka/free-port.js';
+import { isPortFree } from '#kafka/free-port.js';
 import { readSettings, type Settings } from '#platform/settings.js';
 
-export const PROJECT_FOLDER = join(fileURLToPath(import.meta.url), '..', '..', '..', '..');
+/** The checkout, whether this is the source or what it was built to. */
+const PROJECT_FOLDER = join(fileURLToPath(import.meta.url), '..', '..', '..', '..').replace(/\/dist$/, '');
 const CLI = join(PROJECT_FOLDER, 'dist', 'apps', 'cli', 'src', 'main.js');
 /** Real faces to measure on, beside the checkout; never part of it. */
 export const FACES_FOLDER = join(PROJECT_FOLDER, '..', 'shared', 'data', 'lfw-dev');
+
+/** Above the well-known services, below the ephemeral range of Linux (32768) and macOS (49152). */
+const PORT_MIN = 20_000;
+const PORT_MAX = 32_000;
 
 export interface CommandResult {
   readonly code: number;
@@ -35,30 +41,38 @@ export class RunningSystem {
 
   /** Fresh ports and an empty data folder, to be passed to {@link start} once or several times. */
   static async environment(extra: Readonly<Record<string, string>> = {}): Promise<Record<string, string>> {
-    const port = async (): Promise<string> => String(await freePort());
+    const first = await freePortsFrom(4);
     return {
       DATA_DIR: await mkdtemp(join(tmpdir(), 'custody-')),
-      KAFKA_PORT: await port(),
-      QUERY_PORT: await port(),
-      INGEST_PORT: await port(),
-      INDEX_PORT: await port(),
+      KAFKA_PORT: String(first),
+      QUERY_PORT: String(first + 1),
+      INGEST_PORT: String(first + 2),
+      INDEX_PORT: String(first + 3),
       ...extra,
     };
   }
 
   /** Resolves when it says that it is up. @throws Error with its output when it is not */
   static async start(environment: Readonly<Record<string, string>>, withinMs = 240_000): Promise<RunningSystem> {
-    const child = spawn(process.execPath, [CLI, 'up'], {
-      cwd: PROJECT_FOLDER,
-      env: { ...process.env, KAFKA_BROKERS: '', ...environment },
-      stdio: ['ignore', 'pipe', 'pipe'],
-    });
+    const child = spawnUp(environment);
     const brokers = environment['KAFKA_BROKERS'] ?? `127.0.0.1:${environment['KAFKA_PORT']}`;
     const system = new RunningSystem(child, environment, readSettings({ ...environment, KAFKA_BROKERS: brokers }));
     child.stdout!.on('data', (chunk: Buffer) => (system.output += chunk.toString()));
     child.stderr!.on('data', (chunk: Buffer) => (system.output += chunk.toString()));
     await system.untilSaid('Up after', withinMs);
     return system;
+  }
+
+  /** Starts what is not expected to come up, and waits for its end. @throws Error when it does not end */
+  static async startInVain(environment: Readonly<Record<string, string>>, withinMs = 60_000): Promise<CommandResult> {
+    const child = spawnUp(environment);
+    const timer = setTimeout(() => child.kill('SIGTERM'), withinMs);
+    const result = await resultOf(child);
+    clearTimeout(timer);
+    if (child.signalCode === 'SIGTERM' || result.stdout.includes('SIGTERM: ending')) {
+      throw new Error(`it has not ended within ${withinMs} ms:\n${result.stdout}${result.stderr}`);
+    }
+    return result;
   }
 
   /** Everything that it has printed. */
@@ -69,7 +83,7 @@ export class RunningSystem {
   async untilSaid(text: string, withinMs: number, from = 0): Promise<void> {
     const deadline = Date.now() + withinMs;
     while (!this.output.slice(from).includes(text)) {
-      if (this.child.exitCode !== null) throw new Error(`it ended with ${this.child.exitCode}:\n${this.output}`);
+      if (this.ended) throw new Error(`it ended with ${this.child.exitCode}:\n${this.output}`);
       if (Date.now() > deadline) throw new Error(`it has not said "${text}" within ${withinMs} ms:\n${this.output}`);
       await new Promise((resolve) => setTimeout(resolve, 50));
     }
@@ -89,17 +103,13 @@ export class RunningSystem {
 
   /** Runs `custody …` against it. */
   async custody(...args: string[]): Promise<CommandResult> {
-    const child = spawn(process.execPath, [CLI, ...args], {
-      cwd: PROJECT_FOLDER,
-      env: { ...process.env, KAFKA_BROKERS: this.settings.KAFKA_BROKERS.join(','), ...this.environment },
-      stdio: ['ignore', 'pipe', 'pipe'],
-    });
-    let stdout = '';
-    let stderr = '';
-    child.stdout.on('data', (chunk: Buffer) => (stdout += chunk.toString()));
-    child.stderr.on('data', (chunk: Buffer) => (stderr += chunk.toString()));
-    const code = await new Promise<number>((resolve) => child.once('close', (status) => resolve(status ?? -1)));
-    return { code, stdout, stderr };
+    return resultOf(
+      spawn(process.execPath, [CLI, ...args], {
+        cwd: PROJECT_FOLDER,
+        env: { ...process.env, KAFKA_BROKERS: this.settings.KAFKA_BROKERS.join(','), ...this.environment },
+        stdio: ['ignore', 'pipe', 'pipe'],
+      }),
+    );
   }
 
   async token(role: Role, subject = `test-${role}`): Promise<string> {
@@ -131,9 +141,22 @@ export class RunningSystem {
     }
   }
 
+  /** Ends a service and resolves when its successor is ready. `meanwhile` runs while there is none. */
+  async restart(service: ServiceName, signal: NodeJS.Signals, meanwhile?: () => Promise<void>): Promise<void> {
+    const before = this.pidOf(service);
+    process.kill(before, signal);
+    const deadline = Date.now() + 60_000;
+    while (isAlive(before)) {
+      if (Date.now() > deadline) throw new Error(`${service} has not ended:\n${this.output}`);
+      await new Promise((resolve) => setTimeout(resolve, 10));
+    }
+    await meanwhile?.();
+    await this.untilReady(service);
+  }
+
   /** Ends it as Ctrl-C does, and says with which code it went. */
   async stop(signal: NodeJS.Signals = 'SIGTERM'): Promise<number> {
-    if (this.child.exitCode !== null) return this.child.exitCode;
+    if (this.ended) return this.child.exitCode ?? -1;
     const exited = new Promise<number>((resolve) => this.child.once('exit', (code) => resolve(code ?? -1)));
     this.child.kill(signal);
     return exited;
@@ -143,4 +166,58 @@ export class RunningSystem {
     await this.stop();
     await rm(this.environment['DATA_DIR']!, { recursive: true, force: true });
   }
+
+  private get ended(): boolean {
+    return this.child.exitCode !== null || this.child.signalCode !== null;
+  }
+}
+
+/**
+ * What runs on behalf of a data folder, whoever its parent is by now: everything that `custody up` starts inherits its
+ * environment. One line a process.
+ */
+export function processesOf(dataFolder: string): readonly string[] {
+  const all = execFileSync('ps', ['axeww', '-o', 'pid,args'], { encoding: 'utf8', maxBuffer: 64 * 1024 * 1024 });
+  return all
+    .split('\n')
+    .filter((line) => line.includes(dataFolder))
+    .map((line) => line.trim().slice(0, 120));
+}
+
+/**
+ * The first of so many free ports in a row. Below those that the system gives to outgoing connections: a port that is
+ * chosen now and listened on seconds later must not be taken by one meanwhile.
+ */
+async function freePortsFrom(count: number): Promise<number> {
+  for (;;) {
+    const first = randomInt(PORT_MIN, PORT_MAX - count);
+    const free = await Promise.all(Array.from({ length: count }, (_, i) => isPortFree(first + i)));
+    if (!free.includes(false)) return first;
+  }
+}
+
+function isAlive(pid: number): boolean {
+  try {
+    process.kill(pid, 0);
+    return true;
+  } catch {
+    return false;
+  }
+}
+
+function spawnUp(environment: Readonly<Record<string, string>>): ChildProcess {
+  return spawn(process.execPath, [CLI, 'up'], {
+    cwd: PROJECT_FOLDER,
+    env: { ...process.env, KAFKA_BROKERS: '', ...environment },
+    stdio: ['ignore', 'pipe', 'pipe'],
+  });
+}
+
+async function resultOf(child: ChildProcess): Promise<CommandResult> {
+  let stdout = '';
+  let stderr = '';
+  child.stdout!.on('data', (chunk: Buffer) => (stdout += chunk.toString()));
+  child.stderr!.on('data', (chunk: Buffer) => (stderr += chunk.toString()));
+  const code = await new Promise<number>((resolve) => child.once('close', (status) => resolve(status ?? -1)));
+  return { code, stdout, stderr };
 }
