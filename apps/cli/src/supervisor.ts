@@ -21,6 +21,7 @@ interface Supervised {
   child: ChildProcess | undefined;
   restartAfterMs: number;
   startedAtMs: number;
+  deaths: number;
   timer?: NodeJS.Timeout;
 }
 
@@ -43,13 +44,18 @@ export class Supervisor {
   ) {}
 
   start(name: ServiceName): void {
-    this.services.set(name, { child: undefined, restartAfterMs: RESTART_AFTER_MS_MIN, startedAtMs: 0 });
+    this.services.set(name, { child: undefined, restartAfterMs: RESTART_AFTER_MS_MIN, startedAtMs: 0, deaths: 0 });
     this.spawn(name);
   }
 
   /** Whether it is running now; while a dead one waits for its restart, it is not. */
   isRunning(name: ServiceName): boolean {
     return this.services.get(name)?.child !== undefined;
+  }
+
+  /** How often it has ended without having been asked to. */
+  deathsOf(name: ServiceName): number {
+    return this.services.get(name)?.deaths ?? 0;
   }
 
   /** Asks each to finish what is under way, then makes sure. */
@@ -77,6 +83,7 @@ export class Supervisor {
   }
 
   private restart(name: ServiceName, service: Supervised, how: string): void {
+    service.deaths++;
     if (Date.now() - service.startedAtMs > WELL_AFTER_MS) service.restartAfterMs = RESTART_AFTER_MS_MIN;
     this.say(`supervisor: ${name} ended (${how}); starting it again in ${service.restartAfterMs / 1000} s`);
     service.timer = setTimeout(() => this.spawn(name), service.restartAfterMs);

@@ -25,6 +25,8 @@ import { Supervisor, type ServiceName } from './supervisor.js';
 import type { SearchAnswer } from '#domain/search-answer.js';
 
 const READY_MS_MAX = 180_000;
+/** What keeps a service from starting does not pass by starting it again for minutes. */
+const DEATHS_MAX = 4;
 const POLL_MS = 200;
 
 export async function up(environment: NodeJS.ProcessEnv): Promise<void> {
@@ -116,7 +118,9 @@ class LocalSystem {
       const report = await client
         .topicAdmin()
         .applyTopics(desiredTopics({ modelId: pack.modelId, profile, replication }), this.ownsBroker);
-      say(`${report.created.length} topics created, ${report.unchanged.length} as wanted`);
+      const { created, unchanged } = report;
+      if (created.length > 0) say(`${created.length} topics created`);
+      if (unchanged.length > 0) say(`${unchanged.length} topics as they should be`);
       for (const { topic, setting, wanted, found } of report.differing) {
         say(`${topic}: ${setting} is ${found}, wanted ${wanted}`);
       }
@@ -126,6 +130,8 @@ class LocalSystem {
   }
 
   private async startServices(): Promise<void> {
+    // Again: Kafka and the fetching took their time.
+    await this.checkPorts();
     const supervisor = new Supervisor(
       {
         ...this.environment,
@@ -144,15 +150,23 @@ class LocalSystem {
     };
     const names = Object.keys(ports) as ServiceName[];
     for (const name of names) supervisor.start(name);
-    await Promise.all(names.map((name) => this.untilReady(name, ports[name])));
+    await Promise.all(names.map((name) => this.untilReady(supervisor, name, ports[name])));
     say('ingest, index and query are ready');
   }
 
-  private async untilReady(name: ServiceName, port: number): Promise<void> {
+  private async untilReady(supervisor: Supervisor, name: ServiceName, port: number): Promise<void> {
     const deadline = Date.now() + READY_MS_MAX;
     while (!this.ending.begun) {
       const response = await fetch(`http://127.0.0.1:${port}/health/ready`).catch(() => undefined);
-      if (response?.ok === true) return;
+      // What answers while the service is dead is another process on its port.
+      if (response?.ok === true && supervisor.isRunning(name)) return;
+      if (supervisor.deathsOf(name) >= DEATHS_MAX) {
+        throw new Failure(
+          'SERVICE_NOT_READY',
+          `${name} ended ${DEATHS_MAX} times before it was ready: the lines above say why.`,
+          false,
+        );
+      }
       if (Date.now() > deadline) {
         const waitingFor = response === undefined ? 'it does not answer' : await response.text();
         throw new Failure(

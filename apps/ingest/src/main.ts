@@ -1,6 +1,7 @@
 /** The ingest service: custody images in, templates and outcomes out. Stateless; scaled by adding members to its group. */
 import 'reflect-metadata';
 import { CUSTODY_IMAGES, desiredTopics, IMAGE_SIZE_BYTES_MAX } from '#contracts/topics.js';
+import { TEMPLATE_PARTITIONS } from '#domain/gallery.js';
 import { FacePool } from '#face/face-pool.js';
 import { loadModelPack } from '#face/model-pack.js';
 import { DispositionFollower, totalLag } from '#kafka/disposition-follower.js';
@@ -18,8 +19,11 @@ import { ImageConsumer } from './image-consumer.js';
 import { ImageSubmission } from './image-submission.js';
 import { IngestModule } from './ingest.module.js';
 
-/** Several partitions' records are in flight, so that one that waits for Kafka or the disk leaves no core idle. */
-const PARTITIONS_IN_FLIGHT = 4;
+/**
+ * Every partition at once: a batch often has one or two records, and waits at its end for two acknowledgements. What is
+ * held is bounded by the bytes that are fetched for each.
+ */
+const PARTITIONS_IN_FLIGHT = TEMPLATE_PARTITIONS;
 /** What a few images' templates and outcomes are gathered for: nobody sees it, and the broker does a third of the work. */
 const PUBLISH_LINGER_MS = 50;
 const IMAGES_WAITING_MAX = 100_000;

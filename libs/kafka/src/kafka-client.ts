@@ -90,11 +90,15 @@ export class KafkaClient {
   }
 }
 
+/** A group's first member meets a broker that has yet to make the topic of offsets; it asks again and is answered. */
+const ROUTINE = /group coordinator is not available/i;
+
 /** kafkajs calls routine reconnects errors; they are warnings here, and what matters is logged by this lib itself. */
 function forwardLog(log: KafkaLog, { level, namespace, log: content }: LogEntry): void {
   const { message, timestamp: _timestamp, stack: _stack, logger: _logger, ...fields } = content;
   const event = `kafkajs.${(namespace || 'client').toLowerCase()}`;
   const said = { ...fields, text: message };
-  if (level === kafkajs.logLevel.ERROR || level === kafkajs.logLevel.WARN) log.warn(event, said);
+  const routine = ROUTINE.test(String(fields['error']));
+  if (!routine && (level === kafkajs.logLevel.ERROR || level === kafkajs.logLevel.WARN)) log.warn(event, said);
   else log.debug(event, said);
 }

@@ -186,8 +186,16 @@ const LOG_OPTIONS = [
 
 const SILENT: KafkaLog = { debug() {}, info() {}, warn() {}, error() {} };
 
+/** 16 random bytes. One that begins with a dash, 1 in 64, the format tool takes for an option. */
+export function newClusterId(random: () => Buffer = () => randomBytes(16)): string {
+  for (;;) {
+    const id = random().toString('base64url');
+    if (!id.startsWith('-')) return id;
+  }
+}
+
 async function format(classPath: string, settings: string): Promise<void> {
-  const clusterId = randomBytes(16).toString('base64url');
+  const clusterId = newClusterId();
   const heap = ['-Xmx128m', '-XX:+UseSerialGC', '-XX:TieredStopAtLevel=1'];
   try {
     await run(

@@ -15,6 +15,8 @@ import { ProblemFilter } from './problem.filter.js';
 
 /** Below the 30 s that Kubernetes gives a pod. */
 const SHUTDOWN_MS_MAX = 25_000;
+/** The supervisor's broker ends at the same time, so there may be nobody left to finish anything with. */
+const ORPHAN_SHUTDOWN_MS_MAX = 8_000;
 
 /** Steps to take when the process ends, last registered first. */
 export class Shutdown {
@@ -29,7 +31,10 @@ export class Shutdown {
       });
     }
     // A local supervisor that is gone, however it went, takes its services with it.
-    process.once('disconnect', () => void this.run().then(() => process.exit(0)));
+    process.once('disconnect', () => {
+      setTimeout(() => process.exit(1), ORPHAN_SHUTDOWN_MS_MAX).unref();
+      void this.run().then(() => process.exit(0));
+    });
     const crash = (kind: string) => (thrown: unknown) => {
       log.error('crashed', {
         kind,
