@@ -6,7 +6,8 @@ import type { Candidate, SearchAnswer } from '#domain/search-answer.js';
 import type { Settings } from '#platform/settings.js';
 import { ServiceClient } from './service-client.js';
 
-const POLL_MS = 100;
+const POLL_MS = 250;
+const ANSWER_MS_MAX = 120_000;
 
 interface Shown {
   readonly searchId: string;
@@ -40,9 +41,14 @@ export async function search(
   }
   const client = new ServiceClient(settings, 'operator');
   let shown = await client.call<Shown>('POST', '/v1/searches/retrospective', form);
-  while (shown.state === 'RECEIVED' || shown.state === 'SEARCHING') {
+  const deadline = Date.now() + ANSWER_MS_MAX;
+  while (['QUEUED', 'RECEIVED', 'SEARCHING'].includes(shown.state) && Date.now() < deadline) {
     await new Promise((resolve) => setTimeout(resolve, POLL_MS));
-    shown = await client.call<Shown>('GET', `/v1/searches/${shown.searchId}`);
+    shown = await client.call<Shown>('GET', `/v1/searches/${shown.searchId}`).catch((error: unknown) => {
+      // Not taken up yet.
+      if (error instanceof Refusal && error.code === 'SEARCH_NOT_FOUND') return shown;
+      throw error;
+    });
   }
   if (json === true) process.stdout.write(`${JSON.stringify(shown, null, 2)}\n`);
   else if (shown.answer !== null)

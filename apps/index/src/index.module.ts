@@ -22,7 +22,7 @@ export class IndexModule {
       controllers: [SnapshotsController],
       providers: [
         { provide: GalleryReplica, useValue: parts.replica },
-        { provide: APP_GUARD, useValue: new RolesGuard(parts.tokens) },
+        { provide: APP_GUARD, useValue: new RolesGuard(parts.tokens, parts.health) },
       ],
     };
   }

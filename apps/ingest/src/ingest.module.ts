@@ -22,7 +22,7 @@ export class IngestModule {
       controllers: [ImagesController],
       providers: [
         { provide: ImageSubmission, useValue: parts.submission },
-        { provide: APP_GUARD, useValue: new RolesGuard(parts.tokens) },
+        { provide: APP_GUARD, useValue: new RolesGuard(parts.tokens, parts.health) },
       ],
     };
   }

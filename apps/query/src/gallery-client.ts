@@ -21,6 +21,8 @@ export const QUERY_SOURCE = '/custody-face-search/query';
 
 /** Asked on top of what is wanted: this process may know of dispositions that a shard has not read yet. */
 const SPARE_CANDIDATES = 4;
+/** Each time, at least one image is left out that a shard should have left out itself. */
+const ASK_AGAIN_MAX = 3;
 /** How long, after a complete answer, further replicas are waited for when they are to be counted. */
 const REPLICA_GRACE_MS = 150;
 
@@ -82,7 +84,18 @@ export class GalleryClient {
     readonly withinMs: number;
   }): Promise<GalleryAnswer> {
     const k = Math.min(query.limit + SPARE_CANDIDATES, K_MAX);
-    return this.ask({ ...query, k, value: encodeTemplate(query.probe) }, 0);
+    const value = encodeTemplate(query.probe);
+    const deadlineMs = Date.now() + query.withinMs;
+    let answer = await this.ask({ ...query, k, value }, 0);
+    const excluded = [...(query.filter?.excludeImageIds ?? [])];
+    // A shard that has not read a disposition yet answers with the image, and so not with the subject's next best one.
+    for (let again = 0; answer.rejected.length > 0 && again < ASK_AGAIN_MAX; again++) {
+      excluded.push(...answer.rejected);
+      const filter = { ...query.filter, excludeImageIds: excluded };
+      const withinMs = Math.max(1, deadlineMs - Date.now());
+      answer = await this.ask({ ...query, filter, withinMs, k, value }, 0);
+    }
+    return answer;
   }
 
   /** Who answers, for what, and how far each has read. Waits a moment for the replicas that are not needed. */

@@ -114,7 +114,8 @@ async function main(): Promise<void> {
     groupId: 'custody-searches',
     topics: [SEARCHES_REQUESTS, SEARCHES_COMMANDS],
     partitionsConsumedConcurrently: RETROSPECTIVE_IN_FLIGHT,
-    onAssigned: (assignment) => owner.takeOver([...new Set(assignment.map(({ partition }) => partition))]),
+    onAssigned: (assignment, _generation, signal) =>
+      owner.takeOver([...new Set(assignment.map(({ partition }) => partition))], signal),
     onBatch: (batch) => owner.handleBatch(batch),
     onFatal: fatal,
   });

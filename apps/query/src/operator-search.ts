@@ -13,7 +13,7 @@ import type { SearchMode } from '#domain/gallery.js';
 import type { Actor } from '#domain/identity.js';
 import type { SearchId } from '#domain/ids.js';
 import type { OperatorSearchEvent, OperatorSearchRequest } from '#domain/operator-search.js';
-import type { SearchAnswer } from '#domain/search-answer.js';
+import { shownAnswer, type FoundAnswer, type SearchAnswer } from '#domain/search-answer.js';
 import type { FacePool } from '#face/face-pool.js';
 import type { QueryMetrics } from '#platform/metrics.js';
 import { QUERY_SOURCE } from './gallery-client.js';
@@ -43,7 +43,7 @@ export class OperatorSearch {
         (performance.now() - startedAt) / 1000,
       );
       this.metrics.searchesTotal.inc({ kind: 'operator', outcome: outcomeOf(answer) });
-      return { ...answer, statement: statementOf(answer) };
+      return { ...shownAnswer(answer), statement: statementOf(answer) };
     } catch (error) {
       const refused = error instanceof CodedError && !error.retryable;
       this.metrics.searchesTotal.inc({ kind: 'operator', outcome: refused ? 'refused' : 'failed' });
@@ -51,7 +51,7 @@ export class OperatorSearch {
     }
   }
 
-  private async searchAndRecord(actor: Actor, request: OperatorSearchRequest, image: Buffer): Promise<SearchAnswer> {
+  private async searchAndRecord(actor: Actor, request: OperatorSearchRequest, image: Buffer): Promise<FoundAnswer> {
     const searchId = randomUUID() as SearchId;
     const about = {
       actor: actor.id,
@@ -127,12 +127,12 @@ export class OperatorSearch {
   }
 }
 
-function outcomeOf(answer: SearchAnswer): string {
+function outcomeOf(answer: FoundAnswer): string {
   if (!answer.complete) return 'partial';
   return answer.candidates.length > 0 ? 'candidates' : 'not-found';
 }
 
-function statementOf(answer: SearchAnswer): string {
+function statementOf(answer: FoundAnswer): string {
   const { partitionsAnswered, partitionsTotal } = answer.gallery;
   const part = `Only ${partitionsAnswered} of ${partitionsTotal} parts of the gallery were searched: search again.`;
   if (answer.candidates.length > 0) {

@@ -1,7 +1,7 @@
 /** What both kinds of search do once they may: ask the gallery, apply the threshold, say what was searched. */
 import type { GalleryFilter, SearchMode } from '#domain/gallery.js';
 import type { SearchId } from '#domain/ids.js';
-import { rankCandidates, type ProbeReport, type SearchAnswer, type SearchKind } from '#domain/search-answer.js';
+import { rankCandidates, type ProbeReport, type FoundAnswer, type SearchKind } from '#domain/search-answer.js';
 import { thresholdFor, type ThresholdSet } from '#domain/threshold.js';
 import { TEMPLATE_PARTITIONS } from '#domain/gallery.js';
 import type { FacePool } from '#face/face-pool.js';
@@ -25,7 +25,7 @@ export class ProbeSearch {
     readonly mode: SearchMode;
     readonly filter: GalleryFilter | undefined;
     readonly withinMs: number;
-  }): Promise<SearchAnswer> {
+  }): Promise<FoundAnswer> {
     const { kind, probe } = search;
     const found = await this.stage(kind, 'gallery', () =>
       this.gallery.search({

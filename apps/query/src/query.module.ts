@@ -36,7 +36,7 @@ export class QueryModule {
         { provide: SearchReading, useValue: parts.reading },
         { provide: Erasures, useValue: parts.erasures },
         { provide: Galleries, useValue: parts.galleries },
-        { provide: APP_GUARD, useValue: new RolesGuard(parts.tokens) },
+        { provide: APP_GUARD, useValue: new RolesGuard(parts.tokens, parts.health) },
       ],
     };
   }

@@ -6,6 +6,7 @@
  * version is taken by then, and every reader ignores it: the log's order decides.
  */
 import { createHash } from 'node:crypto';
+import { setTimeout as pause } from 'node:timers/promises';
 import type { AuditLog } from '#audit/audit-log.js';
 import { ASSERTION_HEADER } from '#contracts/custody-image.js';
 import { partitionFor } from '#contracts/murmur2.js';
@@ -47,6 +48,7 @@ const RULES_VERSION = 1;
 const VIEW_DEADLINE_MS = 30_000;
 const RETRY_AFTER_MS_MIN = 200;
 const RETRY_AFTER_MS_MAX = 10_000;
+const PIPELINE_ATTEMPTS_MAX = 3;
 
 type Unversioned<E> = E extends unknown ? Omit<E, 'searchId' | 'version' | 'at'> : never;
 
@@ -68,10 +70,18 @@ export class RetrospectiveOwner {
   ) {}
 
   /** Before the first record of an assignment: everything that earlier owners accepted is in the view. */
-  async takeOver(partitions: readonly number[]): Promise<void> {
-    const ends = await this.parts.topics.topicOffsets(SEARCHES_EVENTS);
-    for (const partition of partitions) {
-      await this.parts.view.reflects(partition, ends.get(partition)!.high, VIEW_DEADLINE_MS);
+  async takeOver(partitions: readonly number[], signal: AbortSignal): Promise<void> {
+    const { topics, view, log } = this.parts;
+    for (let waitMs = RETRY_AFTER_MS_MIN; !signal.aborted; waitMs = Math.min(waitMs * 2, RETRY_AFTER_MS_MAX)) {
+      try {
+        const ends = await topics.topicOffsets(SEARCHES_EVENTS);
+        for (const partition of partitions) await view.reflects(partition, ends.get(partition)!.high, VIEW_DEADLINE_MS);
+        return;
+      } catch (error) {
+        // Kafka is away for a moment, as it is for everybody: no reason to end what officers wait for.
+        log.warn('takeover-waits', { error: describeError(error) });
+        await pause(waitMs);
+      }
     }
   }
 
@@ -93,46 +103,68 @@ export class RetrospectiveOwner {
           offset: record.offset,
           error: describeError(error),
         });
-        if (!(error instanceof Failure && error.retryable)) {
-          const code = error instanceof CodedError ? error.code : 'INTERNAL';
-          const detail = error instanceof CodedError ? error.publicText : 'The record could not be processed here.';
-          await this.parts.publisher.publish(deadLetterFor(record, { code, detail, attempts: 1 }));
-          return;
-        }
-        await new Promise((resolve) => setTimeout(resolve, waitMs));
+        const canPass = error instanceof Failure && error.retryable;
+        if (!canPass && (await this.gaveUp(record, error))) return;
+        await pause(waitMs);
       }
     }
+  }
+
+  /** @returns whether it could be put aside and said; Kafka being away now passes too */
+  private async gaveUp(record: KafkaRecord, error: unknown): Promise<boolean> {
+    try {
+      await this.giveUp(record, error);
+      return true;
+    } catch (again) {
+      this.parts.log.warn('giving-up-failed', { error: describeError(again) });
+      return false;
+    }
+  }
+
+  /** What no repetition can mend is put aside, and whoever waits for the search is told. */
+  private async giveUp(record: KafkaRecord, error: unknown): Promise<void> {
+    const code = error instanceof CodedError ? error.code : 'INTERNAL';
+    const detail = error instanceof CodedError ? error.publicText : 'The record could not be processed here.';
+    // Another owner was first: the search is in its hands.
+    if (code === 'VERSION_CONFLICT') return;
+    await this.parts.publisher.publish(deadLetterFor(record, { code, detail, attempts: 1 }));
+    const open = this.known((record.key?.toString('latin1') ?? '') as SearchId);
+    if (open?.state !== 'RECEIVED' && open?.state !== 'SEARCHING') return;
+    await this.accept(open, open.searchId, { type: 'SEARCH_FAILED', by: QUERY_SOURCE, code, detail });
   }
 
   private async request(record: KafkaRecord): Promise<void> {
     const id = parseSearchId(record.key?.toString('latin1') ?? '');
     if (partitionFor(Buffer.from(id), SEARCH_PARTITIONS) !== record.partition) {
-      await this.refuse(
-        id,
-        record,
-        new Refusal('WRONG_PARTITION', 'Requests are keyed by searchId with the murmur2 partitioner.'),
-      );
+      const why = new Refusal('WRONG_PARTITION', 'Requests are keyed by searchId with the murmur2 partitioner.');
+      await this.refuse(id, record, why);
       return;
     }
-    let known = this.known(id);
-    if (known === undefined) {
-      try {
-        known = await this.receive(id, record);
-      } catch (error) {
-        if (!(error instanceof Refusal)) throw error;
-        await this.refuse(id, record, error);
-        return;
+    const probe = record.value ?? Buffer.alloc(0);
+    const probeSha256 = createHash('sha256').update(probe).digest('hex');
+    let search = this.known(id);
+    try {
+      // A second record under the same id is a repetition only if it holds the same probe.
+      if (search !== undefined && search.probeSha256 !== probeSha256) {
+        throw new Refusal('ASSERTION_INVALID', 'Another request with this searchId came first.');
       }
+      search ??= await this.receive(id, record, probe, probeSha256);
+    } catch (error) {
+      if (!(error instanceof Refusal) || error.code === 'VERSION_CONFLICT') throw error;
+      await this.refuse(id, record, error);
+      return;
     }
     // Also when an owner before this one died halfway; a repeated request for a finished search changes nothing.
-    if (known.state === 'RECEIVED' || known.state === 'SEARCHING')
-      await this.runSearch(known, record.value ?? Buffer.alloc(0));
+    if (search.state === 'RECEIVED' || search.state === 'SEARCHING') await this.runSearch(search);
   }
 
   /** @throws Refusal when the assertion or the request does not hold; then there is no search */
-  private async receive(id: SearchId, record: KafkaRecord): Promise<RetrospectiveSearch> {
-    const probe = record.value ?? Buffer.alloc(0);
-    const probeSha256 = createHash('sha256').update(probe).digest('hex');
+  private async receive(
+    id: SearchId,
+    record: KafkaRecord,
+    probe: Buffer,
+    probeSha256: string,
+  ): Promise<RetrospectiveSearch> {
     const { system, assertion } = await this.parts.assertions.verify(
       record.headers[ASSERTION_HEADER],
       record.timestampMs,
@@ -164,7 +196,7 @@ export class RetrospectiveOwner {
         detail: { crimeReference: request.crimeReference, source: request.source },
       },
     ]);
-    await this.parts.probes.put(probeName(id), probe);
+    await this.keepProbe(id, probe);
     return this.accept(undefined, id, {
       type: 'RECEIVED',
       by: assertion.subject,
@@ -193,6 +225,15 @@ export class RetrospectiveOwner {
     const command = parseSearchCommand(record.value);
     const known = this.known(command.searchId);
     if (known === undefined) throw new Refusal('SEARCH_NOT_FOUND', 'There is no such search.');
+    // Accepted before something failed, or an owner died: the search goes on.
+    if (
+      known.state === 'SEARCHING' &&
+      known.version === command.expectedVersion + 1 &&
+      known.request.face === command.face
+    ) {
+      await this.runSearch(known);
+      return;
+    }
     // Somebody else was first; whoever sent this one sees it from the version.
     if (known.version !== command.expectedVersion || known.state !== 'AWAITING_FACE') return;
     await this.parts.audit.append([
@@ -211,15 +252,16 @@ export class RetrospectiveOwner {
       by: command.by,
       face: command.face,
     });
-    const probe = await this.parts.probes.get(probeName(known.searchId));
-    await this.runSearch(chosen, probe ?? Buffer.alloc(0));
+    await this.runSearch(chosen);
   }
 
-  private async runSearch(search: RetrospectiveSearch, image: Buffer): Promise<void> {
+  private async runSearch(search: RetrospectiveSearch): Promise<void> {
     const startedAt = performance.now();
     const { metrics } = this.parts;
     let current = search;
     try {
+      const image = await this.parts.probes.get(probeName(current.searchId));
+      if (image === undefined) throw new Refusal('PROBE_GONE', 'The probe is no longer kept.');
       const probe = await this.processProbe(current, image);
       if (probe === undefined) return;
       if (current.state === 'RECEIVED') {
@@ -252,7 +294,7 @@ export class RetrospectiveOwner {
       });
     } catch (error) {
       // Kafka or the audit being away passes; what the probe itself cannot give will not come.
-      if (!(error instanceof CodedError) || error.retryable) throw error;
+      if (!(error instanceof CodedError) || error.retryable || error.code === 'VERSION_CONFLICT') throw error;
       metrics.searchesTotal.inc({ kind: 'retrospective', outcome: 'failed' });
       await this.accept(current, current.searchId, {
         type: 'SEARCH_FAILED',
@@ -266,7 +308,7 @@ export class RetrospectiveOwner {
   /** @returns undefined when the operator has to say which face is meant */
   private async processProbe(search: RetrospectiveSearch, image: Buffer): Promise<ProcessedFace | undefined> {
     try {
-      const probe = await this.parts.faces.process(image, search.request.face);
+      const probe = await this.inPipeline(image, search);
       this.parts.search.observePipeline('retrospective', probe);
       return probe;
     } catch (error) {
@@ -274,6 +316,30 @@ export class RetrospectiveOwner {
       const faces = error.details?.['faces'] as ReturnType<typeof describeFaces>;
       await this.accept(search, search.searchId, { type: 'FACE_CHOICE_NEEDED', by: QUERY_SOURCE, faces });
       return undefined;
+    }
+  }
+
+  /** A picture that fails the pipeline again and again must not hold up the searches behind it. */
+  private async inPipeline(image: Buffer, search: RetrospectiveSearch): Promise<ProcessedFace> {
+    for (let attempt = 1; ; attempt++) {
+      try {
+        return await this.parts.faces.process(image, search.request.face);
+      } catch (error) {
+        if (!(error instanceof Failure) || !error.retryable || error.code === 'ENGINE_CLOSED') throw error;
+        // Busy is nobody's fault and passes.
+        if (error.code !== 'ENGINE_BUSY' && attempt >= PIPELINE_ATTEMPTS_MAX) {
+          throw new Failure(error.code, error.publicText, false, { cause: error });
+        }
+        await pause(RETRY_AFTER_MS_MIN);
+      }
+    }
+  }
+
+  private async keepProbe(id: SearchId, probe: Buffer): Promise<void> {
+    try {
+      await this.parts.probes.put(probeName(id), probe);
+    } catch (error) {
+      throw new Failure('PROBE_NOT_KEPT', 'The image store cannot be written.', true, { cause: error });
     }
   }
 

@@ -15,6 +15,7 @@ import { QUERY_SOURCE } from './gallery-client.js';
 import type { SearchView } from './search-view.js';
 
 const ACCEPT_DEADLINE_MS = 5_000;
+const SUBMIT_WAIT_MS = 2_000;
 const POLL_MS = 10;
 
 export class RetrospectiveSubmission {
@@ -25,7 +26,8 @@ export class RetrospectiveSubmission {
   ) {}
 
   /**
-   * Resolves when the request is in the log and this replica's view shows the search.
+   * Resolves when the request is in the log, and mostly when this replica's view shows the search too: behind a queue,
+   * the caller finds it later under the same id.
    *
    * @throws Refusal IMAGE_EMPTY, IMAGE_FORMAT_UNSUPPORTED, IMAGE_TOO_LARGE for what is seen without decoding
    */
@@ -53,7 +55,7 @@ export class RetrospectiveSubmission {
       },
       ACCEPT_DEADLINE_MS,
     );
-    await this.until(() => this.view.get(searchId) !== undefined);
+    await this.shown(() => this.view.get(searchId) !== undefined, SUBMIT_WAIT_MS);
     return searchId;
   }
 
@@ -70,6 +72,16 @@ export class RetrospectiveSubmission {
         state: before.state,
         legal: movesFrom(before.state),
       });
+    }
+    const faces = before.faces ?? [];
+    if (typeof face === 'number' && face >= faces.length) {
+      throw new Refusal(
+        'FACE_INDEX_OUT_OF_RANGE',
+        `The probe has ${faces.length} face(s); face ${face} does not exist.`,
+        {
+          faces,
+        },
+      );
     }
     if (before.version !== expectedVersion) {
       throw new Refusal('VERSION_CONFLICT', `The search is at version ${before.version}.`, { version: before.version });
@@ -92,7 +104,9 @@ export class RetrospectiveSubmission {
       },
       ACCEPT_DEADLINE_MS,
     );
-    await this.until(() => this.retrospective(searchId).version > expectedVersion);
+    if (!(await this.shown(() => this.retrospective(searchId).version > expectedVersion, ACCEPT_DEADLINE_MS))) {
+      throw new Failure('COMMAND_QUEUED', 'The choice is in the log and has not been taken up yet.', true);
+    }
     return this.retrospective(searchId);
   }
 
@@ -102,14 +116,12 @@ export class RetrospectiveSubmission {
     return viewed.search;
   }
 
-  /** The request is safe in the log by now, so a caller who is told to come back loses nothing. */
-  private async until(holds: () => boolean): Promise<void> {
-    const deadline = Date.now() + ACCEPT_DEADLINE_MS;
-    while (!holds()) {
-      if (Date.now() > deadline) {
-        throw new Failure('SEARCH_QUEUED', 'The request is in the log and has not been taken up yet.', true);
-      }
+  /** @returns whether the view showed it in time; what was asked for is safe in the log either way */
+  private async shown(holds: () => boolean, withinMs: number): Promise<boolean> {
+    for (const deadline = Date.now() + withinMs; !holds();) {
+      if (Date.now() > deadline) return false;
       await new Promise((resolve) => setTimeout(resolve, POLL_MS));
     }
+    return true;
   }
 }

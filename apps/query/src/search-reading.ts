@@ -1,11 +1,11 @@
 /** Shows searches to those who may see them. Each look is in the audit before it is answered. */
 import type { AuditLog } from '#audit/audit-log.js';
 import { parseSearchListQuery } from '#contracts/search-forms.js';
-import type { Disposition } from '#domain/disposition.js';
+import { isSuppressed, type Disposition } from '#domain/disposition.js';
 import { Refusal } from '#domain/errors.js';
 import { hasRole, type Actor, type Role } from '#domain/identity.js';
 import type { ImageId, SearchId } from '#domain/ids.js';
-import type { Candidate, SearchAnswer } from '#domain/search-answer.js';
+import type { Candidate, FoundAnswer, SearchAnswer, SearchKind } from '#domain/search-answer.js';
 import type { SearchSummary, SearchView, ViewedSearch } from './search-view.js';
 
 export interface SearchPage {
@@ -21,7 +21,7 @@ export interface WithdrawnCandidate {
 
 export interface ShownSearch {
   readonly searchId: SearchId;
-  readonly kind: ViewedSearch['kind'];
+  readonly kind: SearchKind;
   readonly state: string;
   readonly version: number;
   readonly receivedAt: string;
@@ -67,6 +67,23 @@ export class SearchReading {
     return shown;
   }
 
+  /** A search that was just put into the log; QUEUED while no owner has taken it up. */
+  async submitted(actor: Actor, id: SearchId): Promise<ShownSearch> {
+    if (this.view.get(id) !== undefined) return this.one(actor, id);
+    const now = new Date().toISOString();
+    const nothing = { request: null, faces: null, failure: null, answer: null };
+    return {
+      searchId: id,
+      kind: 'retrospective',
+      state: 'QUEUED',
+      version: 0,
+      receivedAt: now,
+      updatedAt: now,
+      by: actor.id,
+      ...nothing,
+    };
+  }
+
   /** Newest first. Operators see retrospective searches, everybody their own. */
   async list(actor: Actor, query: Readonly<Record<string, unknown>>): Promise<SearchPage> {
     const { kind, state, cursor, limit } = parseSearchListQuery(query);
@@ -83,7 +100,7 @@ export class SearchReading {
         operation: 'consultation',
         action: 'searches-listed',
         actor: actor.id,
-        role: actor.roles[0]!,
+        role: all ? 'operator' : actor.roles.find((role) => role !== 'operator')!,
         purpose: 'review',
         detail: { searches: page.searches.length },
       },
@@ -93,6 +110,21 @@ export class SearchReading {
 
   private show(viewed: ViewedSearch): ShownSearch {
     const { kind, search } = viewed;
+    if (kind === 'refused') {
+      return {
+        kind: 'retrospective',
+        searchId: search.searchId,
+        state: 'REFUSED',
+        version: 0,
+        receivedAt: search.at,
+        updatedAt: search.at,
+        by: search.by,
+        request: null,
+        faces: null,
+        failure: { code: search.code, detail: search.detail },
+        answer: null,
+      };
+    }
     const common = { kind, searchId: search.searchId, version: search.version };
     if (kind === 'operator') {
       return {
@@ -120,16 +152,14 @@ export class SearchReading {
     };
   }
 
-  private withoutWithdrawn(answer: SearchAnswer): ShownSearch['answer'] {
+  private withoutWithdrawn(answer: FoundAnswer): ShownSearch['answer'] {
     return {
       ...answer,
-      candidates: answer.candidates.map((candidate) => {
-        const disposition = this.dispositionOf(candidate.imageId);
-        if (disposition === undefined) return candidate;
-        // Enrolled again after an erasure: the image found then is another one than that erased.
-        const before = disposition.kind === 'erased' && disposition.since < answer.completedAt;
-        return before ? candidate : { rank: candidate.rank, withdrawn: true as const };
-      }),
+      candidates: answer.candidates.map(({ sourceOffset, ...candidate }) =>
+        isSuppressed(this.dispositionOf(candidate.imageId), sourceOffset)
+          ? { rank: candidate.rank, withdrawn: true as const }
+          : candidate,
+      ),
     };
   }
 }
@@ -137,6 +167,7 @@ export class SearchReading {
 function roleFor(actor: Actor, { kind, search }: ViewedSearch): Role | undefined {
   if (kind === 'operator') return actor.roles.includes('officer') && search.by === actor.id ? 'officer' : undefined;
   if (actor.roles.includes('operator')) return 'operator';
+  if (kind === 'refused') return undefined;
   const named = search.request.investigatingOfficer === actor.id;
   return named && actor.roles.includes('investigating-officer') ? 'investigating-officer' : undefined;
 }

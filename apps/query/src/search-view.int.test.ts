@@ -10,7 +10,7 @@ import { searchEventHeaders, searchEventKey, type SearchEvent } from '#contracts
 import { desiredTopics, SEARCH_PARTITIONS, SEARCHES_EVENTS } from '#contracts/topics.js';
 import { codeOf, codeOfAsync } from '#domain/codes-for-tests.js';
 import type { ModelId, Offset, SearchId } from '#domain/ids.js';
-import type { SearchAnswer } from '#domain/search-answer.js';
+import type { FoundAnswer } from '#domain/search-answer.js';
 import type { KafkaClient } from '#kafka/kafka-client.js';
 import type { RecordPosition } from '#kafka/kafka-record.js';
 import type { Publisher } from '#kafka/publisher.js';
@@ -71,8 +71,8 @@ function at(second: number): string {
   return new Date(Date.UTC(2026, 0, 1, 0, 0, second)).toISOString();
 }
 
-function answer(searchId: SearchId, mark: string): SearchAnswer {
-  return { searchId, complete: true, candidates: [], completedAt: mark } as unknown as SearchAnswer;
+function answer(searchId: SearchId, mark: string): FoundAnswer {
+  return { searchId, complete: true, candidates: [], completedAt: mark } as unknown as FoundAnswer;
 }
 
 function received(searchId: SearchId, second = 0, by = operator): SearchEvent {
@@ -281,6 +281,27 @@ describe('the view of the searches', () => {
     await reflects(view, await forget(ended, `${ended}/2`), ...(await publish(started(other))));
     expect(view.get(ended)).toBeUndefined();
     expect(listAll(view).map(({ searchId }) => searchId)).toEqual([other]);
+  });
+
+  it('shows a refused request until a search of its id is received, and never in its place', async () => {
+    const view = await openView();
+    const id = newId();
+    const refusal: SearchEvent = {
+      type: 'REQUEST_REFUSED',
+      searchId: id,
+      version: 1,
+      at: at(0),
+      by: 'query',
+      code: 'ASSERTION_INVALID',
+      detail: 'not signed',
+      source: { partition: 0, offset: 3 as Offset },
+    };
+    await reflects(view, ...(await publish(refusal)));
+    expect(view.get(id)).toMatchObject({ kind: 'refused', search: { code: 'ASSERTION_INVALID' } });
+    await reflects(view, ...(await publish(received(id))));
+    expect(view.get(id)).toMatchObject({ kind: 'retrospective', search: { state: 'RECEIVED' } });
+    await reflects(view, ...(await publish(refusal)));
+    expect(view.get(id)).toMatchObject({ kind: 'retrospective', search: { state: 'RECEIVED' } });
   });
 
   it('does not forget a search because a refused request of the same id is forgotten', async () => {

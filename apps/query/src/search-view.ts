@@ -5,7 +5,7 @@
 import { mkdirSync, rmSync } from 'node:fs';
 import { dirname } from 'node:path';
 import { DatabaseSync } from 'node:sqlite';
-import { parseSearchEvent, type SearchEvent } from '#contracts/search-record.js';
+import { parseSearchEvent, type RequestRefusedEvent, type SearchEvent } from '#contracts/search-record.js';
 import { SEARCH_PARTITIONS, SEARCHES_EVENTS } from '#contracts/topics.js';
 import { describeError, Failure, Refusal } from '#domain/errors.js';
 import type { Offset, SearchId } from '#domain/ids.js';
@@ -18,7 +18,9 @@ import type { Log } from '#platform/log.js';
 
 export type ViewedSearch =
   | { readonly kind: 'retrospective'; readonly search: RetrospectiveSearch }
-  | { readonly kind: 'operator'; readonly search: OperatorSearchEvent };
+  | { readonly kind: 'operator'; readonly search: OperatorSearchEvent }
+  /** A request that never became a search. */
+  | { readonly kind: 'refused'; readonly search: RequestRefusedEvent };
 
 export interface SearchSummary {
   readonly searchId: string;
@@ -214,31 +216,52 @@ export class SearchView {
   private applyEvent(value: Buffer, partition: number, offset: Offset): void {
     try {
       const event: SearchEvent = parseSearchEvent(value);
-      if (event.type === 'REQUEST_REFUSED') return;
+      if (event.type === 'REQUEST_REFUSED') {
+        // Never in place of a search: somebody may use its id again.
+        if (this.get(event.searchId) === undefined) this.store({ kind: 'refused', search: event });
+        return;
+      }
       if (event.type === 'OPERATOR_SEARCH_ANSWERED') {
         this.store({ kind: 'operator', search: event });
         return;
       }
       const known = this.get(event.searchId);
       if (known?.kind === 'operator') throw new Refusal('ILLEGAL_MOVE', 'An operator-initiated search has this id.');
-      this.store({ kind: 'retrospective', search: foldRetrospective(known?.search, event) });
+      const before = known?.kind === 'retrospective' ? known.search : undefined;
+      this.store({ kind: 'retrospective', search: foldRetrospective(before, event) });
     } catch (error) {
       this.log.warn('event-not-accepted', { partition, offset, error: describeError(error) });
     }
   }
 
-  private store({ kind, search }: ViewedSearch): void {
-    const [state, by, receivedAt, updatedAt] =
-      kind === 'operator'
-        ? ['ANSWERED', search.by, search.at, search.at]
-        : [search.state, search.operator, search.receivedAt, search.updatedAt];
+  private store(viewed: ViewedSearch): void {
+    const { kind, search } = viewed;
+    const { state, by, receivedAt, updatedAt } = columnsOf(viewed);
     this.db
       .prepare(
         `INSERT INTO searches VALUES (?, ?, ?, ?, ?, ?, ?, ?)
-         ON CONFLICT (search_id) DO UPDATE SET state = excluded.state, version = excluded.version,
-           updated_at = excluded.updated_at, body = excluded.body`,
+         ON CONFLICT (search_id) DO UPDATE SET kind = excluded.kind, by = excluded.by, state = excluded.state, version = excluded.version,
+           received_at = excluded.received_at, updated_at = excluded.updated_at, body = excluded.body`,
       )
       .run(search.searchId, kind, state, search.version, by, receivedAt, updatedAt, JSON.stringify(search));
+  }
+}
+
+function columnsOf({ kind, search }: ViewedSearch): {
+  state: string;
+  by: string;
+  receivedAt: string;
+  updatedAt: string;
+} {
+  switch (kind) {
+    case 'operator':
+      return { state: 'ANSWERED', by: search.by, receivedAt: search.at, updatedAt: search.at };
+    case 'refused':
+      return { state: 'REFUSED', by: search.by, receivedAt: search.at, updatedAt: search.at };
+    case 'retrospective': {
+      const { state, operator, receivedAt, updatedAt } = search;
+      return { state, by: operator, receivedAt, updatedAt };
+    }
   }
 }
 

@@ -60,7 +60,7 @@ export class SearchesController {
     const image = uploadedImage(file?.buffer);
     const id = await this.retrospective.submit(actor, request, image, file?.mimetype ?? 'application/octet-stream');
     response.location(`/v1/searches/${id}`);
-    return this.reading.one(actor, id);
+    return this.reading.submitted(actor, id);
   }
 
   @Post(':searchId/face')

@@ -6,8 +6,9 @@ export function parseJsonValue<T>(schema: z.ZodType<T>, value: Buffer | null): T
   let parsed: unknown;
   try {
     parsed = JSON.parse((value ?? Buffer.alloc(0)).toString('utf8'));
-  } catch (error) {
-    throw new Refusal('RECORD_NOT_JSON', 'The value is not JSON.', undefined, { cause: error });
+  } catch {
+    // Without the parser's own message, which quotes the text.
+    throw new Refusal('RECORD_NOT_JSON', 'The value is not JSON.');
   }
   const result = schema.safeParse(parsed);
   if (result.success) return result.data;

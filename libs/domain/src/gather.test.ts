@@ -45,6 +45,19 @@ function gather(...replies: readonly ShardReply[]): Gather {
 
 const idsOf = (candidates: readonly GalleryCandidate[]): string[] => candidates.map(({ imageId }) => imageId);
 
+describe('what may not be shown', () => {
+  it('is named, so that the subject can be asked for without it', () => {
+    const hidden = candidate('0-hidden', 0.9, 'a');
+    const answer = gather(reply([0, 1, 2, 3], [hidden, candidate('1-other', 0.5, 'b')])).result(
+      5,
+      ({ imageId }) => imageId !== hidden.imageId,
+    );
+    expect(idsOf(answer.candidates)).toEqual(['1-other']);
+    expect(answer.rejected).toEqual(['0-hidden']);
+    expect(gather(reply([0], [hidden])).result(5, everything).rejected).toEqual([]);
+  });
+});
+
 describe('what was searched', () => {
   it('is complete when each partition has a fresh answer, and not before', () => {
     const gathered = gather(reply([0, 2]));

@@ -25,6 +25,8 @@ export interface Gathered {
   readonly watermark: ReadonlyMap<number, number>;
   readonly missing: readonly number[];
   readonly stale: readonly number[];
+  /** Images that a shard returned and that may not be shown: each may stand before another image of its subject. */
+  readonly rejected: readonly ImageId[];
 }
 
 /** A replica further behind than this counts only when there is no other. */
@@ -84,10 +86,14 @@ export class Gather {
       used.push({ reply, partitions: new Set(added.map((part) => part.partition)) });
     }
     const bestBySubject = new Map<string, GalleryCandidate>();
+    const rejected = new Set<ImageId>();
     for (const { reply, partitions } of used) {
       for (const candidate of reply.candidates) {
         if (partitions !== 'all' && !partitions.has(this.partitionOf(candidate.imageId))) continue;
-        if (!admit(candidate)) continue;
+        if (!admit(candidate)) {
+          rejected.add(candidate.imageId);
+          continue;
+        }
         const best = bestBySubject.get(candidate.subjectId);
         if (best === undefined || compareCandidates(candidate, best) < 0)
           bestBySubject.set(candidate.subjectId, candidate);
@@ -101,6 +107,7 @@ export class Gather {
       watermark: new Map(parts.map((part) => [part.partition, part.watermark])),
       missing: Array.from({ length: this.partitionsTotal }, (_, p) => p).filter((p) => !covered.has(p)),
       stale: stale.sort((a, b) => a - b),
+      rejected: [...rejected],
     };
   }
 }

@@ -5,7 +5,7 @@
 import { Refusal } from './errors.js';
 import type { FaceChoice } from './face.js';
 import type { SearchId } from './ids.js';
-import type { SearchAnswer } from './search-answer.js';
+import type { FoundAnswer } from './search-answer.js';
 
 /** As the force publishes them. */
 export const GROUNDS = [
@@ -132,5 +132,5 @@ export interface OperatorSearchEvent {
   readonly grounds: Grounds;
   readonly justification: string;
   readonly deviceId: string | null;
-  readonly answer: SearchAnswer;
+  readonly answer: FoundAnswer;
 }

@@ -14,11 +14,11 @@ import {
   type RetrospectiveSearch,
   type RetrospectiveState,
 } from './retrospective-search.js';
-import type { SearchAnswer } from './search-answer.js';
+import type { FoundAnswer } from './search-answer.js';
 
 const searchId = '0b5f7f0e-7d1c-4a7e-9a52-5c6b9a1d2e3f' as SearchId;
-const answer = { searchId, candidates: [], complete: true } as unknown as SearchAnswer;
-const otherAnswer = { searchId, candidates: [], complete: false } as unknown as SearchAnswer;
+const answer = { searchId, candidates: [], complete: true } as unknown as FoundAnswer;
+const otherAnswer = { searchId, candidates: [], complete: false } as unknown as FoundAnswer;
 
 const request = parseRetrospectiveSearch(
   {

@@ -16,7 +16,7 @@ import type { FaceBox, FaceChoice } from './face.js';
 import type { GalleryFilter } from './gallery.js';
 import type { SearchId } from './ids.js';
 import { parseJustification, parseLimit } from './operator-search.js';
-import type { SearchAnswer } from './search-answer.js';
+import type { FoundAnswer } from './search-answer.js';
 
 /** Each state with the states that may follow it. */
 export const RETROSPECTIVE_MOVES = {
@@ -133,7 +133,7 @@ export type RetrospectiveEvent = EventBase &
       }
     | { readonly type: 'FACE_CHOSEN'; readonly face: FaceChoice }
     | { readonly type: 'SEARCH_STARTED' }
-    | { readonly type: 'CANDIDATES_FOUND' | 'NO_CANDIDATES_FOUND' | 'SEARCH_PARTIAL'; readonly answer: SearchAnswer }
+    | { readonly type: 'CANDIDATES_FOUND' | 'NO_CANDIDATES_FOUND' | 'SEARCH_PARTIAL'; readonly answer: FoundAnswer }
     | { readonly type: 'SEARCH_FAILED'; readonly code: string; readonly detail: string }
   );
 
@@ -148,7 +148,7 @@ export interface RetrospectiveSearch {
   readonly receivedAt: string;
   readonly updatedAt: string;
   readonly faces?: readonly { index: number; box: FaceBox; confidence: number }[];
-  readonly answer?: SearchAnswer;
+  readonly answer?: FoundAnswer;
   readonly failure?: { readonly code: string; readonly detail: string };
 }
 

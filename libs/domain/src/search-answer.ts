@@ -1,7 +1,7 @@
 /** The answer to a search, as it is given over HTTP and written into `searches.events.v1`. */
 import type { FaceBox } from './face.js';
 import type { GalleryCandidate, UsedMode } from './gallery.js';
-import type { ImageId, ModelId, SearchId, SubjectId } from './ids.js';
+import type { ImageId, ModelId, Offset, SearchId, SubjectId } from './ids.js';
 
 export type SearchKind = 'operator' | 'retrospective';
 
@@ -15,6 +15,12 @@ export interface Candidate {
   readonly force: string | null;
   readonly custodyReference: string | null;
   readonly capturedAt: string | null;
+}
+
+/** As it is put on record: with what decides later whether it may still be shown. */
+export interface FoundCandidate extends Candidate {
+  /** The `custody.images` record that the template came from. Inclusive. */
+  readonly sourceOffset: Offset;
 }
 
 export interface ProbeReport {
@@ -45,7 +51,7 @@ export interface GalleryReport {
   readonly partitionsStale: readonly number[];
 }
 
-export interface SearchAnswer {
+export interface SearchAnswer<Shown = Candidate> {
   readonly searchId: SearchId;
   readonly kind: SearchKind;
   /** ISO 8601. */
@@ -56,11 +62,19 @@ export interface SearchAnswer {
   readonly mode: UsedMode;
   readonly threshold: { readonly version: number; readonly score: number; readonly evaluated: boolean };
   readonly probe: ProbeReport;
-  readonly candidates: readonly Candidate[];
+  readonly candidates: readonly Shown[];
+}
+
+/** The answer as it is put on record. */
+export type FoundAnswer = SearchAnswer<FoundCandidate>;
+
+/** The answer as people are shown it. */
+export function shownAnswer(answer: FoundAnswer): SearchAnswer {
+  return { ...answer, candidates: answer.candidates.map(({ sourceOffset: _inside, ...shown }) => shown) };
 }
 
 /** Ranks candidates that are sorted best first. */
-export function rankCandidates(sorted: readonly GalleryCandidate[], thresholdScore: number): readonly Candidate[] {
+export function rankCandidates(sorted: readonly GalleryCandidate[], thresholdScore: number): readonly FoundCandidate[] {
   return sorted.map((candidate, index) => ({
     rank: index + 1,
     score: candidate.score,
@@ -70,5 +84,6 @@ export function rankCandidates(sorted: readonly GalleryCandidate[], thresholdSco
     force: candidate.force ?? null,
     custodyReference: candidate.custodyReference ?? null,
     capturedAt: candidate.capturedAt ?? null,
+    sourceOffset: candidate.sourceOffset,
   }));
 }

@@ -144,6 +144,16 @@ describe('the image store', () => {
     expect(await store.deleteImages('never' as ImageId, at(10))).toBe(0);
   });
 
+  it('destroys what a version replaces, and neither that version nor a later one nor another image’s', async () => {
+    for (const n of [0, 9, 10, 11]) await store.put(custodyImageName(id, at(n)), jpeg);
+    await store.put(custodyImageName('other' as ImageId, at(5)), jpeg);
+    expect(await store.deleteOlderImages(id, at(0))).toBe(0);
+    expect(await store.deleteOlderImages(id, at(10))).toBe(2);
+    const held = await Promise.all([0, 9, 10, 11].map((n) => store.get(custodyImageName(id, at(n)))));
+    expect(held.map((bytes) => bytes !== undefined)).toEqual([false, false, true, true]);
+    expect(await store.get(custodyImageName('other' as ImageId, at(5)))).toEqual(jpeg);
+  });
+
   it('destroys what a writer that died had begun to write, too', async () => {
     await store.put(custodyImageName(id, at(3)), jpeg);
     const path = join(folder, custodyImageName(id, at(3)));

@@ -20,6 +20,8 @@ export interface ImageStore {
   delete(name: ObjectName): Promise<void>;
   /** Destroys every version of a custody image that came from `through` or before. Inclusive. */
   deleteImages(id: ImageId, through: Offset): Promise<number>;
+  /** Destroys every version that `current` replaces: those that came from before it. Exclusive. */
+  deleteOlderImages(id: ImageId, current: Offset): Promise<number>;
 }
 
 export type ObjectName = string & { readonly __brand: 'ObjectName' };
@@ -134,7 +136,15 @@ export class FolderImageStore implements ImageStore {
     await rm(join(this.folder, name), { force: true });
   }
 
-  async deleteImages(id: ImageId, through: Offset): Promise<number> {
+  deleteImages(id: ImageId, through: Offset): Promise<number> {
+    return this.deleteVersions(id, (sourceOffset) => sourceOffset <= through);
+  }
+
+  deleteOlderImages(id: ImageId, current: Offset): Promise<number> {
+    return this.deleteVersions(id, (sourceOffset) => sourceOffset < current);
+  }
+
+  private async deleteVersions(id: ImageId, isToGo: (sourceOffset: number) => boolean): Promise<number> {
     const prefix = imagePrefix(id);
     const folder = join(this.folder, prefix.folder);
     const names = await readdir(folder).catch((error: NodeJS.ErrnoException) => {
@@ -142,12 +152,12 @@ export class FolderImageStore implements ImageStore {
       throw error;
     });
     // Temporary files of a writer that died carry the version's number too.
-    const erased = names.filter((name) => {
+    const toGo = names.filter((name) => {
       const [stem, sourceOffset] = name.split('.');
-      return stem === prefix.stem && Number(sourceOffset) <= through;
+      return stem === prefix.stem && isToGo(Number(sourceOffset));
     });
-    for (const name of erased) await rm(join(folder, name), { force: true });
-    return erased.length;
+    for (const name of toGo) await rm(join(folder, name), { force: true });
+    return toGo.length;
   }
 }
 

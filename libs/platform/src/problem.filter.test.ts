@@ -64,7 +64,7 @@ class TestModule {
       module: TestModule,
       imports: [OperationsModule.for(health, metrics)],
       controllers: [TestController],
-      providers: [{ provide: APP_GUARD, useValue: new RolesGuard(tokens) }],
+      providers: [{ provide: APP_GUARD, useValue: new RolesGuard(tokens, serving) }],
     };
   }
 }
@@ -78,6 +78,7 @@ const log: Log = {
   error: (event, fields) => void logged.push({ event, fields }),
 };
 const health = new Health(['kafka']);
+const serving = new Health(['dispositions']);
 let app: NestExpressApplication;
 let url: string;
 let tokenOf: (roles: Role[]) => Promise<string>;
@@ -216,6 +217,13 @@ describe('the status of a code', () => {
 describe('the roles guard', () => {
   const who = async (roles?: Role[]): Promise<Response> =>
     fetch(`${url}/who`, { headers: roles === undefined ? {} : { authorization: `Bearer ${await tokenOf(roles)}` } });
+
+  it('lets nobody in before the service is ready, whatever the token', async () => {
+    const early = await who(['operator']);
+    expect(early.status).toBe(503);
+    expect(await early.json()).toMatchObject({ code: 'NOT_READY', retryable: true });
+    serving.fulfilled('dispositions');
+  });
 
   it('lets in who holds one of the roles, and says who it is', async () => {
     const response = await who(['operator', 'auditor']);

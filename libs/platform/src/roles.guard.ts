@@ -6,8 +6,9 @@ import {
   type ExecutionContext,
 } from '@nestjs/common';
 import type { Request } from 'express';
-import { Refusal } from '#domain/errors.js';
+import { Failure, Refusal } from '#domain/errors.js';
 import { hasRole, type Actor, type Role } from '#domain/identity.js';
+import type { Health } from './health.js';
 import type { TokenVerifier } from './identity.js';
 
 const ROLES_KEY = 'custody:roles';
@@ -35,13 +36,18 @@ export const CurrentActor = createParamDecorator((_: unknown, context: Execution
 });
 
 export class RolesGuard implements CanActivate {
-  constructor(private readonly tokens: TokenVerifier) {}
+  constructor(
+    private readonly tokens: TokenVerifier,
+    private readonly health: Health,
+  ) {}
 
   async canActivate(context: ExecutionContext): Promise<boolean> {
     const allowed = (Reflect.getMetadata(ROLES_KEY, context.getHandler()) ??
       Reflect.getMetadata(ROLES_KEY, context.getClass())) as Role[] | typeof ANYONE | undefined;
     if (allowed === ANYONE) return true;
     if (allowed === undefined) throw new Refusal('ROLE_NOT_ALLOWED', 'Nobody may call this.');
+    // Before the dispositions are read, it would show what must not be shown.
+    if (!this.health.ready.ok) throw new Failure('NOT_READY', 'The service is starting or stopping; try again.', true);
     const request = context.switchToHttp().getRequest<RequestWithActor>();
     const actor = await this.tokens.verify(request.headers.authorization);
     if (!hasRole(actor, allowed)) {
