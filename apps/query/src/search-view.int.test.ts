@@ -261,6 +261,17 @@ describe('the view of the searches', () => {
     expect(listAll(second).map(({ state }) => state)).toEqual(['RECEIVED']);
   });
 
+  it('is built again when its file reflects the log of another cluster, even where the offsets fit', async () => {
+    const first = await openView();
+    const id = newId();
+    await reflects(first, ...(await publish(received(id))));
+    await close(first);
+    const db = new DatabaseSync(file);
+    db.exec("UPDATE origin SET cluster_id = 'another'; UPDATE searches SET state = 'CLOSED', body = '{}'");
+    db.close();
+    expect((await openView()).get(id)).toMatchObject({ search: { state: 'RECEIVED' } });
+  });
+
   it('is built again when its file has the layout of another version', async () => {
     const first = await openView();
     const id = newId();

@@ -33,10 +33,11 @@ export interface SearchSummary {
 }
 
 /** A layout that changes makes every file be built again. */
-const LAYOUT_VERSION = 1;
+const LAYOUT_VERSION = 2;
 const LIST_LIMIT_MAX = 200;
 
 const SCHEMA = `
+  CREATE TABLE IF NOT EXISTS origin (cluster_id TEXT PRIMARY KEY) WITHOUT ROWID;
   CREATE TABLE IF NOT EXISTS positions (partition INTEGER PRIMARY KEY, next_offset INTEGER NOT NULL);
   CREATE TABLE IF NOT EXISTS searches (
     search_id TEXT PRIMARY KEY, kind TEXT NOT NULL, state TEXT NOT NULL, version INTEGER NOT NULL, by TEXT NOT NULL,
@@ -51,13 +52,14 @@ export class SearchView {
   private db: DatabaseSync;
   private waiters: { partition: number; nextOffset: number; resolve: () => void }[] = [];
 
-  constructor(
+  private constructor(
     kafka: KafkaClient,
     private readonly file: string,
+    clusterId: string,
     private readonly log: Log,
     onFatal: (error: unknown) => void,
   ) {
-    this.db = openFile(file);
+    this.db = openFile(file, clusterId);
     this.reader = kafka.logReader({
       topic: SEARCHES_EVENTS,
       partitions: Array.from({ length: SEARCH_PARTITIONS }, (_, partition) => partition),
@@ -85,7 +87,8 @@ export class SearchView {
     log: Log,
     onFatal: (error: unknown) => void,
   ): Promise<SearchView> {
-    const view = new SearchView(kafka, file, log, onFatal);
+    const clusterId = await kafka.topicAdmin().clusterId();
+    const view = new SearchView(kafka, file, clusterId, log, onFatal);
     try {
       await view.reader.start();
       return view;
@@ -94,7 +97,7 @@ export class SearchView {
       log.warn('view-rebuilt', { error: describeError(error) });
       await view.close();
       removeFile(file);
-      const fresh = new SearchView(kafka, file, log, onFatal);
+      const fresh = new SearchView(kafka, file, clusterId, log, onFatal);
       await fresh.reader.start();
       return fresh;
     }
@@ -265,11 +268,13 @@ function columnsOf({ kind, search }: ViewedSearch): {
   }
 }
 
-function openFile(file: string): DatabaseSync {
+/** @param clusterId offsets of another cluster's log may fit, and mean other records */
+function openFile(file: string, clusterId: string): DatabaseSync {
   mkdirSync(dirname(file), { recursive: true });
   let db = new DatabaseSync(file);
   const layout = db.prepare('PRAGMA user_version').get()!['user_version'];
-  if (layout !== 0 && layout !== LAYOUT_VERSION) {
+  const origin = layout === LAYOUT_VERSION ? db.prepare('SELECT cluster_id FROM origin').get() : undefined;
+  if (layout !== 0 && origin?.['cluster_id'] !== clusterId) {
     db.close();
     removeFile(file);
     db = new DatabaseSync(file);
@@ -277,6 +282,7 @@ function openFile(file: string): DatabaseSync {
   // Derived and rebuilt from the log: a crash may cost the last moments, never consistency.
   db.exec('PRAGMA journal_mode = WAL; PRAGMA synchronous = NORMAL; PRAGMA secure_delete = ON;');
   db.exec(SCHEMA);
+  db.prepare('INSERT OR IGNORE INTO origin VALUES (?)').run(clusterId);
   return db;
 }
 
