@@ -66,6 +66,20 @@ describe('a folder', () => {
     expect(refusal.publicText).toContain(join(home, path));
   });
 
+  it.each([
+    ['a/0001.jpg', 'b/0001.jpg'],
+    ['a/0001.jpg', 'a/0001.png'],
+    ['0001/0001.jpg', '0001.jpg'],
+  ])(
+    'in which two files would be one image is refused with DUPLICATE_IMAGE_ID and both: %s, %s',
+    async (one, other) => {
+      await put({ [one]: 'x', [other]: 'y' });
+      const refusal = await refusalOf(home);
+      expect(refusal.code).toBe('DUPLICATE_IMAGE_ID');
+      for (const path of [one, other]) expect(refusal.publicText).toContain(`${join(home, path)} `);
+    },
+  );
+
   it('that is empty gives nothing, and one that is not there is refused', async () => {
     expect(await all(home)).toEqual([]);
     expect(await codeOfAsync(() => all(join(home, 'none')))).toBe('SOURCE_NOT_FOUND');
@@ -121,6 +135,13 @@ describe('a CSV file', () => {
     expect(refusal).toBeInstanceOf(Refusal);
     expect(refusal.code).toBe('BAD_ROW');
     expect(refusal.publicText).toMatch(new RegExp(`^Line ${line} of images.csv: `));
+  });
+
+  it('with two rows of one image is refused with BAD_ROW, both lines and both files', async () => {
+    await put({ 'images.csv': 'imageId,subjectId,file\ni1,s1,a.jpg\ni2,s2,b.jpg\ni1,s3,c.jpg\n' });
+    const refusal = await refusalOf(csv());
+    expect(refusal.code).toBe('BAD_ROW');
+    expect(refusal.publicText).toMatch(/^Line 4 of images\.csv: c\.jpg .*\bi1\b.* a\.jpg on line 2\b/);
   });
 
   it('with a column that is not known is refused rather than read without it', async () => {

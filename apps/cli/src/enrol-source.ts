@@ -6,7 +6,7 @@ import { CsvError, parse as parseCsv } from 'csv-parse';
 import type { CustodyImage } from '#contracts/custody-image.js';
 import { parseImageFields } from '#contracts/image-fields.js';
 import { Refusal } from '#domain/errors.js';
-import { imageId, subjectId } from '#domain/ids.js';
+import { imageId, subjectId, type ImageId } from '#domain/ids.js';
 
 export interface ImageToEnrol {
   readonly image: CustodyImage;
@@ -26,8 +26,10 @@ const CONTENT_TYPES: Readonly<Record<string, string>> = {
 };
 
 /**
+ * No two have the same imageId: the second would replace the first person's image without a word.
+ *
  * @throws Refusal SOURCE_NOT_FOUND; while iterating, BAD_ROW with the line's number, BAD_IMAGE_ID and BAD_SUBJECT_ID with
- * the file's path
+ * the file's path, DUPLICATE_IMAGE_ID with both paths
  */
 export async function imagesToEnrol(
   source: string,
@@ -43,15 +45,29 @@ async function* fromFolder(
   folder: string,
   common: Partial<Pick<CustodyImage, 'face' | 'force'>>,
 ): AsyncIterable<ImageToEnrol> {
+  const paths = new Map<ImageId, string>();
+  const unique = (path: string, subject: string): ImageToEnrol => {
+    const item = file(path, subject, common);
+    const { imageId: id } = item.image;
+    const other = paths.get(id);
+    if (other !== undefined) {
+      throw new Refusal(
+        'DUPLICATE_IMAGE_ID',
+        `${other} and ${path} would both be the image ${id}: name one differently, or list them in a CSV.`,
+      );
+    }
+    paths.set(id, path);
+    return item;
+  };
   const entries = await readdir(folder, { withFileTypes: true });
   for (const entry of entries.sort((a, b) => (a.name < b.name ? -1 : 1))) {
     if (entry.isDirectory()) {
       const names = (await readdir(join(folder, entry.name))).sort();
       for (const name of names) {
-        if (isImage(name)) yield file(join(folder, entry.name, name), entry.name, common);
+        if (isImage(name)) yield unique(join(folder, entry.name, name), entry.name);
       }
     } else if (isImage(entry.name)) {
-      yield file(join(folder, entry.name), stem(entry.name), common);
+      yield unique(join(folder, entry.name), stem(entry.name));
     }
   }
 }
@@ -66,12 +82,21 @@ async function* fromCsv(
   const parser = createReadStream(path).pipe(
     parseCsv({ columns: true, skip_empty_lines: true, trim: true, bom: true, info: true }),
   );
+  const rows = new Map<ImageId, { readonly line: number; readonly name: string }>();
   try {
     for await (const { record, info } of parser as AsyncIterable<CsvRow>) {
       const { imageId: id, file: name, ...fields } = record;
       try {
         if (name === undefined || name === '') throw new Refusal('BAD_METADATA', 'file is required.');
         const image = { ...common, ...parseImageFields(fields), imageId: imageId(id ?? '') };
+        const other = rows.get(image.imageId);
+        if (other !== undefined) {
+          throw new Refusal(
+            'DUPLICATE_IMAGE_ID',
+            `${name} has the imageId ${image.imageId}, which ${other.name} on line ${other.line} has.`,
+          );
+        }
+        rows.set(image.imageId, { line: info.lines, name });
         const at = resolve(dirname(path), name);
         yield { image, contentType: contentTypeOf(name), read: () => readFile(at) };
       } catch (error) {

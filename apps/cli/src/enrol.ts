@@ -1,16 +1,22 @@
 import { SingleBar } from 'cli-progress';
 import { Failure } from '#domain/errors.js';
+import type { FaceChoice } from '#domain/face.js';
 import { KafkaClient } from '#kafka/kafka-client.js';
 import { createLog } from '#platform/log.js';
 import type { Settings } from '#platform/settings.js';
 import { BulkEnrolment, type EnrolmentTally } from './bulk-enrolment.js';
 import { imagesToEnrol, type ImageToEnrol } from './enrol-source.js';
 import { EnrolmentJournal, type JournalLine } from './enrolment-journal.js';
-import type { EnrolOptions } from './main.js';
 import { ServiceClient } from './service-client.js';
 
 const SEARCHABLE_TIMEOUT_MS = 120_000;
 const POLL_MS = 250;
+
+export interface EnrolOptions {
+  readonly face?: FaceChoice;
+  readonly force?: string;
+  readonly restart?: boolean;
+}
 
 /** Enrols a folder or CSV, shows how far it is, and ends when what was sent is searchable. */
 export async function enrol(settings: Settings, source: string, options: EnrolOptions): Promise<void> {
@@ -22,8 +28,8 @@ export async function enrol(settings: Settings, source: string, options: EnrolOp
   for await (const image of await imagesToEnrol(source, common)) images.push(image);
   if (images.length === 0) throw new Failure('NOTHING_TO_ENROL', `There is no image in ${source}.`, false);
   const journal = await EnrolmentJournal.open(settings.DATA_DIR, source, options.restart === true);
-  const todo = images.filter(({ image }) => !journal.answered.has(image.imageId));
-  const done = images.length - todo.length;
+  const { todo, answered: earlier } = journal.compare(images);
+  const done = earlier.length;
   if (done > 0) say(`${done} of ${images.length} images have their outcome from an earlier run`);
 
   const bar = new SingleBar({
@@ -43,7 +49,7 @@ export async function enrol(settings: Settings, source: string, options: EnrolOp
     bar.stop();
     await journal.close();
   });
-  print(tally, journal.answered, Date.now() - startedAtMs);
+  print(tally, earlier, Date.now() - startedAtMs);
   if (tally.failed.size > 0) {
     throw new Failure(
       'IMAGES_FAILED',
@@ -102,8 +108,8 @@ async function untilSearchable(settings: Settings, ends: ReadonlyMap<number, num
   }
 }
 
-function print(tally: EnrolmentTally, earlier: ReadonlyMap<string, JournalLine>, durationMs: number): void {
-  const enrolledEarlier = [...earlier.values()].filter(({ outcome }) => outcome === 'enrolled').length;
+function print(tally: EnrolmentTally, earlier: readonly JournalLine[], durationMs: number): void {
+  const enrolledEarlier = earlier.filter(({ outcome }) => outcome === 'enrolled').length;
   say(`sent ${tally.sent} in ${(durationMs / 1000).toFixed(1)} s, all searchable`);
   say(`enrolled   ${tally.enrolled}${enrolledEarlier > 0 ? ` (and ${enrolledEarlier} earlier)` : ''}`);
   for (const [code, number] of [...tally.refused].sort()) say(`refused    ${number} ${code}`);

@@ -4,7 +4,7 @@ import { CodedError, describeError } from '#domain/errors.js';
 import { ROLES, type Role } from '#domain/identity.js';
 import { parseFaceChoice } from '#domain/face.js';
 import { readSettings } from '#platform/settings.js';
-import { enrol } from './enrol.js';
+import { enrol, type EnrolOptions } from './enrol.js';
 import { erase } from './erase.js';
 import { search } from './search.js';
 import { signLocalToken } from './local-keys.js';
@@ -74,12 +74,6 @@ topics
   .command('apply')
   .description('create what is missing and set differing settings; never changes partition counts')
   .action(() => applyTopics(readSettings()));
-
-export interface EnrolOptions {
-  readonly face?: ReturnType<typeof parseFaceChoice>;
-  readonly force?: string;
-  readonly restart?: boolean;
-}
 
 try {
   await program.parseAsync();

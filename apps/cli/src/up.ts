@@ -54,6 +54,13 @@ class LocalSystem {
     private readonly ending: Ending,
   ) {
     this.settings = readSettings(environment);
+    if (this.settings.SHARDS !== 1) {
+      throw new Failure(
+        'BAD_SETTING',
+        `SHARDS=${this.settings.SHARDS}: npm start runs one shard; WORKERS splits it.`,
+        false,
+      );
+    }
     this.ownsBroker = (environment['KAFKA_BROKERS'] ?? '') === '';
   }
 
@@ -181,17 +188,17 @@ class LocalSystem {
 
   private async enrolSample(sample: SamplePhotographs): Promise<void> {
     const journal = await EnrolmentJournal.open(this.settings.DATA_DIR, 'sample-gallery', false);
-    const todo = sample.manifest.enrolled.filter((face) => !journal.answered.has(face.imageId));
+    const images = sample.manifest.enrolled.map((face) => ({
+      image: { imageId: face.imageId, subjectId: face.subjectId, face: face.face, force: 'sample' },
+      contentType: 'image/jpeg',
+      read: () => sample.read(face),
+    }));
+    const { todo, answered } = journal.compare(images);
     if (todo.length > 0) {
-      const images = todo.map((face) => ({
-        image: { imageId: face.imageId, subjectId: face.subjectId, face: face.face, force: 'sample' },
-        contentType: 'image/jpeg',
-        read: () => sample.read(face),
-      }));
-      const tally = await enrolAll(this.settings, images, (outcome) => journal.record(outcome));
+      const tally = await enrolAll(this.settings, todo, (outcome) => journal.record(outcome));
       say(`sample gallery: ${tally.enrolled} of ${todo.length} faces enrolled`);
     } else {
-      say(`sample gallery: ${journal.answered.size} faces enrolled earlier`);
+      say(`sample gallery: ${answered.length} faces enrolled earlier`);
     }
     await journal.close();
   }

@@ -2,13 +2,14 @@
  * From a record on `custody.images` to its effects: image store, template, outcome. Delivery is at least once and the
  * effect exactly once, because every effect is an upsert that carries the offset it came from.
  */
+import type { AuditLog } from '#audit/audit-log.js';
 import { ASSERTION_HEADER, custodyImageId, parseCustodyImage, type CustodyImage } from '#contracts/custody-image.js';
 import { dispositionHeaders, encodeDisposition } from '#contracts/disposition-record.js';
 import { partitionFor } from '#contracts/murmur2.js';
 import { encodeOutcome, outcomeHeaders } from '#contracts/outcome-record.js';
 import { encodeTemplate, templateHeaders, templateTombstoneHeaders } from '#contracts/template-record.js';
 import { CUSTODY_DISPOSITIONS, CUSTODY_OUTCOMES, galleryTemplates } from '#contracts/topics.js';
-import { isErased, type Disposition } from '#domain/disposition.js';
+import { isErased, mergeDisposition, type Disposition } from '#domain/disposition.js';
 import { Refusal } from '#domain/errors.js';
 import { TEMPLATE_PARTITIONS } from '#domain/gallery.js';
 import type { ImageId } from '#domain/ids.js';
@@ -16,7 +17,7 @@ import type { ImageOutcome } from '#domain/image-outcome.js';
 import type { FacePool } from '#face/face-pool.js';
 import type { KafkaRecord } from '#kafka/kafka-record.js';
 import type { Publisher } from '#kafka/publisher.js';
-import type { AssertionVerifier } from '#platform/identity.js';
+import type { Assertion, AssertionVerifier } from '#platform/identity.js';
 import { custodyImageName, type ImageStore } from '#platform/image-store.js';
 import type { IngestMetrics } from '#platform/metrics.js';
 
@@ -29,13 +30,19 @@ type Result = ImageOutcome extends infer Outcome
     : never
   : never;
 
+type ErasureAssertion = Extract<Assertion, { purpose: 'erasure' }>;
+
 export class Enrolment {
+  /** Erasures under way whose audit entry is in the log: what is tried again after that appends no second one. */
+  private readonly auditedErasures = new Set<string>();
+
   constructor(
     private readonly faces: FacePool,
     private readonly images: ImageStore,
     private readonly publisher: Publisher,
     private readonly dispositionOf: (id: ImageId) => Disposition | undefined,
     private readonly assertions: AssertionVerifier,
+    private readonly audit: AuditLog,
     private readonly metrics: IngestMetrics,
   ) {}
 
@@ -107,9 +114,11 @@ export class Enrolment {
     );
     // An erasure that was decided while this image was in the pipeline: what was just stored goes as well.
     if (isErased(this.dispositionOf(id), record.offset)) {
+      await this.publishTombstone(id);
       await this.images.deleteImages(id, record.offset);
       return { outcome: 'superseded', by: 'erasure' };
     }
+    await this.stage('store', () => this.images.deleteOlderImages(id, record.offset));
     return {
       outcome: 'enrolled',
       modelId: this.faces.modelId,
@@ -121,43 +130,57 @@ export class Enrolment {
     };
   }
 
-  /** The disposition first: from then on nobody returns the image, whatever happens to the rest. */
+  /** The audit entry first, then the disposition: from then on nobody returns the image, whatever happens to the rest. */
   private async erase(id: ImageId, record: KafkaRecord): Promise<Result> {
     const { assertion, system } = await this.authorise(id, record);
-    const at = new Date(record.timestampMs).toISOString();
-    const known = this.dispositionOf(id);
-    // An erasure that is delivered again, or replayed, after a later one must not take the later one's bound back.
-    const disposition: Disposition =
-      known !== undefined && isErased(known, record.offset)
-        ? known
-        : {
-            imageId: id,
-            kind: 'erased',
-            since: at,
-            authority: assertion.authority,
-            reason: assertion.reason,
-            sourceOffset: record.offset,
-          };
+    const { authority, reason } = assertion;
+    const place = `${record.partition}/${record.offset}`;
+    if (!this.auditedErasures.has(place)) {
+      await this.auditErasure(id, record, system, assertion);
+      this.auditedErasures.add(place);
+    }
+    const since = new Date(record.timestampMs).toISOString();
+    const erasure: Disposition = { imageId: id, kind: 'erased', since, authority, reason, sourceOffset: record.offset };
+    // Merged: one that is delivered again, or replayed, after a later one must not take the later one's bound back.
+    const disposition = mergeDisposition(this.dispositionOf(id), erasure) ?? erasure;
     const position = await this.publisher.publish({
       topic: CUSTODY_DISPOSITIONS,
       key: id,
       value: encodeDisposition(disposition),
       headers: { ...dispositionHeaders(id, INGEST_SOURCE), ce_system: system },
     });
+    await this.publishTombstone(id);
+    await this.images.deleteImages(id, record.offset);
+    this.auditedErasures.delete(place);
+    return { outcome: 'erased', authority, reason, disposition: position };
+  }
+
+  private auditErasure(id: ImageId, record: KafkaRecord, system: string, assertion: ErasureAssertion): Promise<void> {
+    return this.audit.append([
+      {
+        operation: 'erasure',
+        action: 'erasure',
+        actor: assertion.subject,
+        role: assertion.role,
+        system,
+        purpose: assertion.authority,
+        justification: assertion.reason,
+        imageIds: [id],
+        detail: { partition: record.partition, offset: record.offset },
+      },
+    ]);
+  }
+
+  private async publishTombstone(id: ImageId): Promise<void> {
     await this.publisher.publish({
       topic: galleryTemplates(this.faces.modelId),
       key: id,
       value: null,
       headers: templateTombstoneHeaders(id, INGEST_SOURCE),
     });
-    await this.images.deleteImages(id, record.offset);
-    return { outcome: 'erased', authority: assertion.authority, reason: assertion.reason, disposition: position };
   }
 
-  private async authorise(
-    id: ImageId,
-    record: KafkaRecord,
-  ): Promise<{ system: string; assertion: { authority: string; reason: string } }> {
+  private async authorise(id: ImageId, record: KafkaRecord): Promise<{ system: string; assertion: ErasureAssertion }> {
     try {
       const { system, assertion } = await this.assertions.verify(record.headers[ASSERTION_HEADER], record.timestampMs);
       if (assertion.purpose === 'erasure' && assertion.imageId === id) return { system, assertion };

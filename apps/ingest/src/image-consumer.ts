@@ -1,6 +1,7 @@
 /**
  * Feeds the enrolment from `custody.images`: order per image, many images at once, one bad record never stops the next.
  */
+import { pause } from '#kafka/backoff.js';
 import { deadLetterFor } from '#kafka/dead-letters.js';
 import type { GroupBatch } from '#kafka/group-consumer.js';
 import type { KafkaRecord } from '#kafka/kafka-record.js';
@@ -10,9 +11,13 @@ import { imageId } from '#domain/ids.js';
 import type { Log } from '#platform/log.js';
 import type { Enrolment } from './enrolment.js';
 
-/** A failure of ours may pass: a full disk, a broker away. After so many tries the image is put aside, and said. */
+/** A failure of ours that would stay: after so many tries the image is put aside, and said. */
 const ATTEMPTS_MAX = 3;
-const RETRY_AFTER_MS = [200, 2_000];
+const RETRY_AFTER_MS_MIN = 200;
+/** What is waited out, such as a full disk, is noticed to be over so soon. */
+const RETRY_AFTER_MS_MAX = 10_000;
+/** Named retryable for a caller who waits, but the image may be the cause, and would hold up its partition for ever. */
+const MAY_BE_THE_IMAGE = new Set(['IMAGE_DECODE_TIMEOUT', 'FACE_PROCESS_LOST']);
 
 export class ImageConsumer {
   constructor(
@@ -54,13 +59,13 @@ export class ImageConsumer {
           attempt,
           error: describeError(error),
         });
-        if (attempt >= ATTEMPTS_MAX) {
+        if (attempt >= ATTEMPTS_MAX && !isWaitedOut(record, error)) {
           const code = error instanceof CodedError ? error.code : 'INTERNAL';
           await this.putAside(record, code, 'The image could not be processed here.', attempt);
           await this.reportFailed(record, code);
           return;
         }
-        await new Promise((resolve) => setTimeout(resolve, RETRY_AFTER_MS[attempt - 1]));
+        await pause(retryAfterMs(attempt), signal);
       }
     }
   }
@@ -80,4 +85,24 @@ export class ImageConsumer {
       detail: 'The image could not be processed here; it was put aside and can be replayed.',
     });
   }
+}
+
+/**
+ * Whether it is tried until it succeeds or the partition is another member's. An erasure always is: it has been decided,
+ * and nobody looks at a dead letter in time. An image is when the cause is outside it, as a full disk is.
+ */
+function isWaitedOut(record: KafkaRecord, error: unknown): boolean {
+  if (record.value === null) return true;
+  if (error instanceof CodedError) return error.retryable && !MAY_BE_THE_IMAGE.has(error.code);
+  return isSystemError(error);
+}
+
+/** Of the operating system (ENOSPC, EIO, EMFILE and so on), which says what it was doing. */
+function isSystemError(error: unknown): boolean {
+  return error instanceof Error && 'code' in error && 'syscall' in error;
+}
+
+/** Exponential, capped. @param attempt 1 for the delay before the first retry */
+function retryAfterMs(attempt: number): number {
+  return Math.min(RETRY_AFTER_MS_MAX, RETRY_AFTER_MS_MIN * 2 ** Math.min(attempt - 1, 16));
 }

@@ -1,5 +1,6 @@
 /** The ingest service: custody images in, templates and outcomes out. Stateless; scaled by adding members to its group. */
 import 'reflect-metadata';
+import { AuditLog } from '#audit/audit-log.js';
 import { CUSTODY_IMAGES, desiredTopics, IMAGE_SIZE_BYTES_MAX } from '#contracts/topics.js';
 import { TEMPLATE_PARTITIONS } from '#domain/gallery.js';
 import { FacePool } from '#face/face-pool.js';
@@ -14,7 +15,8 @@ import { createLog } from '#platform/log.js';
 import { IngestMetrics } from '#platform/metrics.js';
 import { endBecause, serveHttp, Shutdown } from '#platform/service-process.js';
 import { readSettings } from '#platform/settings.js';
-import { Enrolment } from './enrolment.js';
+import { Enrolment, INGEST_SOURCE } from './enrolment.js';
+import { ErasedImages } from './erased-images.js';
 import { ImageConsumer } from './image-consumer.js';
 import { ImageSubmission } from './image-submission.js';
 import { IngestModule } from './ingest.module.js';
@@ -27,6 +29,8 @@ const PARTITIONS_IN_FLIGHT = TEMPLATE_PARTITIONS;
 /** What a few images' templates and outcomes are gathered for: nobody sees it, and the broker does a third of the work. */
 const PUBLISH_LINGER_MS = 50;
 const IMAGES_WAITING_MAX = 100_000;
+/** How long an erasure waits for the audit log before it is said that it waits; then it is tried again. */
+const AUDIT_DEADLINE_MS = 5_000;
 const LAG_INTERVAL_MS = 5_000;
 
 async function main(): Promise<void> {
@@ -74,11 +78,14 @@ async function main(): Promise<void> {
   await expectTopics(kafka.topicAdmin(), topics, log);
   health.fulfilled('topics');
 
-  const dispositions = new DispositionFollower(kafka, log, fatal);
+  const erasedImages = new ErasedImages(images, publisher, log);
+  shutdown.before('erased-images', () => erasedImages.close());
+  const dispositions = new DispositionFollower(kafka, log, fatal, (changes) => erasedImages.apply(changes));
   await dispositions.start();
   health.fulfilled('dispositions');
 
-  const enrolment = new Enrolment(faces, images, publisher, (id) => dispositions.get(id), assertions, metrics);
+  const audit = new AuditLog(kafka.publisher({ deadlineMs: AUDIT_DEADLINE_MS }), INGEST_SOURCE);
+  const enrolment = new Enrolment(faces, images, publisher, (id) => dispositions.get(id), assertions, audit, metrics);
   const imageConsumer = new ImageConsumer(enrolment, publisher, log);
   const consumer = kafka.groupConsumer({
     groupId: 'custody-ingest',

@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest';
-import { erasedThrough, isErased, isSuppressed, type Disposition } from './disposition.js';
+import { erasedThrough, isErased, isSuppressed, mergeDisposition, saysLess, type Disposition } from './disposition.js';
 import type { ImageId, Offset } from './ids.js';
 
 const at = (n: number): Offset => n as Offset;
@@ -83,5 +83,46 @@ describe('dispositions', () => {
     expect(erasedThrough(disposition('restricted', 12))).toBeUndefined();
     expect(erasedThrough(disposition('restricted', 12, 0))).toBe(0);
     expect(isErased(disposition('restricted', 12, 0), at(0))).toBe(true);
+  });
+});
+
+describe('dispositions of one image that are read one after another', () => {
+  const erased = (n: number) => disposition('erased', n);
+  const restricted = (n: number, bound?: number) => disposition('restricted', n, bound);
+
+  it.each<[string, Disposition | undefined, Disposition | null, Disposition | undefined]>([
+    ['the first holds', undefined, erased(10), erased(10)],
+    ['a null of what was never said leaves nothing', undefined, null, undefined],
+    ['a restriction is lifted by a null', restricted(10), null, undefined],
+    ['an erasure is not lifted by a null', erased(10), null, erased(10)],
+    ['a null lifts the restriction and leaves the erasure', restricted(12, 10), null, erased(10)],
+    ['a later erasure widens the bound', erased(10), erased(20), erased(20)],
+    ['an earlier erasure does not narrow it', erased(20), erased(10), erased(20)],
+    ['a restriction carries the bound', erased(10), restricted(12), restricted(12, 10)],
+    ['a restriction with a lower bound carries the greater', erased(10), restricted(12, 5), restricted(12, 10)],
+    ['a restriction with a greater bound keeps its own', erased(10), restricted(12, 11), restricted(12, 11)],
+    ['a bound at 0 is one', erased(0), restricted(12), restricted(12, 0)],
+    ['an erasure does not lift a restriction', restricted(12), erased(15), restricted(12, 15)],
+    ['an erasure widens the bound of a restriction', restricted(12, 10), erased(15), restricted(12, 15)],
+    ['an earlier erasure changes no restriction', restricted(12, 10), erased(5), restricted(12, 10)],
+  ])('%s', (_, known, next, inForce) => {
+    expect(mergeDisposition(known, next)).toEqual(inForce);
+  });
+
+  it('come to the same when the outcome is read again, whatever was read before', () => {
+    const all = [undefined, erased(5), erased(9), restricted(7), restricted(7, 3), disposition('retired', 8, 9)];
+    for (const known of all) {
+      for (const next of [null, ...all.filter((each) => each !== undefined)]) {
+        const inForce = mergeDisposition(known, next);
+        const again = mergeDisposition(inForce, inForce ?? null);
+        expect(again).toEqual(inForce);
+        expect(saysLess(inForce ?? null, again)).toBe(false);
+        // A bound never shrinks, and the log is told again exactly where its last record would let it.
+        expect(erasedThrough(inForce) ?? -1).toBeGreaterThanOrEqual(erasedThrough(known) ?? -1);
+        if (known !== undefined && (erasedThrough(known) ?? -1) > (erasedThrough(next ?? undefined) ?? -1)) {
+          expect(saysLess(next, inForce)).toBe(true);
+        }
+      }
+    }
   });
 });

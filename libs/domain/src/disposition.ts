@@ -39,3 +39,43 @@ export function isSuppressed(disposition: Disposition | undefined, sourceOffset:
   if (disposition === undefined) return false;
   return disposition.kind === 'erased' ? sourceOffset <= disposition.sourceOffset : true;
 }
+
+/**
+ * What is in force once `next` has been read after `known`; null is an image made active again. The greatest bound of
+ * an erasure wins and none is lifted: a null leaves it as an `erased` disposition, `restricted` and `retired` carry it.
+ * Nor does an erasure lift a restriction: what is enrolled under the id later stays suppressed until that is done.
+ */
+export function mergeDisposition(known: Disposition | undefined, next: Disposition | null): Disposition | undefined {
+  if (known === undefined) return next ?? undefined;
+  const before = erasedThrough(known);
+  if (next === null) {
+    if (before === undefined) return undefined;
+    if (known.kind === 'erased') return known;
+    const { erasedThrough: _carried, ...rest } = known;
+    return { ...rest, kind: 'erased', sourceOffset: before };
+  }
+  const after = erasedThrough(next);
+  const isWider = after !== undefined && (before === undefined || after > before);
+  const bound = isWider ? after : before;
+  if (next.kind !== 'erased') return bound === undefined ? next : { ...next, erasedThrough: bound };
+  if (!isWider) return known;
+  return known.kind === 'erased' ? next : { ...known, erasedThrough: after };
+}
+
+/**
+ * Whether a record that says `written` says less than what is in force, because it was merged with something stronger.
+ * Compaction keeps a key's last record only, so the log must be told again.
+ */
+export function saysLess(written: Disposition | null, inForce: Disposition | undefined): boolean {
+  return (
+    inForce !== undefined &&
+    (written === null ||
+      erasedThrough(written) !== erasedThrough(inForce) ||
+      isSuppressedForGood(written) !== isSuppressedForGood(inForce))
+  );
+}
+
+/** Whatever its offset, until it is lifted. */
+function isSuppressedForGood({ kind }: Disposition): boolean {
+  return kind !== 'erased';
+}

@@ -1,10 +1,10 @@
 /**
  * Follows `custody.dispositions`: read whole before the service is ready, then at once with every change. Suppression
- * never waits for an index.
+ * never waits for an index. Every record is merged with what is known, so that no later one lifts an erasure.
  */
 import { parseDisposition } from '#contracts/disposition-record.js';
 import { CUSTODY_DISPOSITIONS } from '#contracts/topics.js';
-import type { Disposition } from '#domain/disposition.js';
+import { mergeDisposition, saysLess, type Disposition } from '#domain/disposition.js';
 import { describeError } from '#domain/errors.js';
 import { TEMPLATE_PARTITIONS } from '#domain/gallery.js';
 import { offset, type ImageId } from '#domain/ids.js';
@@ -21,7 +21,10 @@ export function totalLag(reader: { lagRecords(): { values(): Iterable<number> } 
 
 export interface DispositionChange {
   readonly imageId: ImageId;
+  /** What is in force now, merged; null for an image that is active. */
   readonly disposition: Disposition | null;
+  /** The record says less than that: when compaction keeps no other, a service that starts would not know. */
+  readonly outlivesRecord: boolean;
 }
 
 export class DispositionFollower {
@@ -72,10 +75,11 @@ export class DispositionFollower {
 
   private apply(record: KafkaRecord): DispositionChange {
     const id = record.key!.toString('utf8') as ImageId;
-    const disposition = record.value === null ? null : this.parse(id, record.value, record);
-    if (disposition === null) this.dispositions.delete(id);
-    else this.dispositions.set(id, disposition);
-    return { imageId: id, disposition };
+    const written = record.value === null ? null : this.parse(id, record.value, record);
+    const inForce = mergeDisposition(this.dispositions.get(id), written);
+    if (inForce === undefined) this.dispositions.delete(id);
+    else this.dispositions.set(id, inForce);
+    return { imageId: id, disposition: inForce ?? null, outlivesRecord: saysLess(written, inForce) };
   }
 
   /** One that cannot be read may be an erasure, so the image is kept out of searches until somebody has looked. */

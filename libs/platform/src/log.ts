@@ -1,6 +1,7 @@
 /**
  * Logs are an event name and fields, one JSON object a line. Never an image, a template, a name or a justification.
  */
+import { writeSync } from 'node:fs';
 import type { LoggerService } from '@nestjs/common';
 import { pino, type Logger } from 'pino';
 
@@ -14,14 +15,39 @@ export interface Log {
 }
 
 export function createLog(service: string, level: string): Log {
-  const logger = pino({
-    level,
-    base: { service, pid: process.pid },
-    timestamp: pino.stdTimeFunctions.isoTime,
-    messageKey: 'event',
-    formatters: { level: (label) => ({ level: label }) },
-  });
+  const logger = pino(
+    {
+      level,
+      base: { service, pid: process.pid },
+      timestamp: pino.stdTimeFunctions.isoTime,
+      messageKey: 'event',
+      formatters: { level: (label) => ({ level: label }) },
+    },
+    { write: writeOut },
+  );
   return wrap(logger);
+}
+
+const STANDARD_OUTPUT = 1;
+/** A reader that stalls for longer loses lines: a search must not wait for it. */
+const STALLED_READER_MS_MAX = 1_000;
+const STALLED_READER_POLL_MS = 5;
+const never = new Int32Array(new SharedArrayBuffer(Int32Array.BYTES_PER_ELEMENT));
+
+/**
+ * Straight to the descriptor, so that a process that ends has said all it had to say. pino's own stream does as much,
+ * but when nobody reads any more it repeats its last write for ever, and a process that wants to end never does.
+ */
+function writeOut(text: string): void {
+  const deadline = Date.now() + STALLED_READER_MS_MAX;
+  for (let rest = Buffer.from(text); rest.length > 0;) {
+    try {
+      rest = rest.subarray(writeSync(STANDARD_OUTPUT, rest));
+    } catch (error) {
+      if ((error as NodeJS.ErrnoException).code !== 'EAGAIN' || Date.now() > deadline) return;
+      Atomics.wait(never, 0, 0, STALLED_READER_POLL_MS);
+    }
+  }
 }
 
 function wrap(logger: Logger): Log {

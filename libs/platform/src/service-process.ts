@@ -47,6 +47,11 @@ export class Shutdown {
     process.on('unhandledRejection', crash('unhandled-rejection'));
   }
 
+  /** Whatever waits for something that is being closed now will be told so: that is no reason to end at once. */
+  get begun(): boolean {
+    return this.running !== undefined;
+  }
+
   before(name: string, run: () => Promise<void> | void): void {
     this.steps.push({ name, run });
   }

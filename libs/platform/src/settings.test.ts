@@ -66,4 +66,27 @@ describe('settings', () => {
       expect((error as Failure).retryable).toBe(false);
     }
   });
+
+  describe('with the local issuer, whose private key lies on this machine', () => {
+    it.each([
+      ['0.0.0.0', {}],
+      ['::', {}],
+      ['10.0.0.7', {}],
+      ['127.example.org', {}],
+      ['pod-1.custody', {}],
+      ['0.0.0.0', { DATA_DIR: '/srv/cfs', AUTH_JWKS: '/srv/./cfs/keys/issuer.jwks.json' }],
+    ])('are refused with LOCAL_ISSUER_NOT_LOOPBACK where others would be served: HOST=%s %j', (HOST, more) => {
+      expect(codeOf(() => readSettings({ HOST, ...more }))).toBe('LOCAL_ISSUER_NOT_LOOPBACK');
+    });
+
+    it.each(['127.0.0.1', '127.8.8.8', '::1', 'localhost', ''])('are taken for this machine: HOST=%j', (HOST) => {
+      expect(readSettings({ HOST }).HOST).toBe(HOST || '127.0.0.1');
+    });
+  });
+
+  it('serve others with the keys of another issuer', () => {
+    for (const AUTH_JWKS of ['https://idp.example.org/jwks', '/etc/custody/issuer.jwks.json']) {
+      expect(readSettings({ HOST: '0.0.0.0', AUTH_JWKS }).AUTH_JWKS).toBe(AUTH_JWKS);
+    }
+  });
 });

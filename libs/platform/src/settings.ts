@@ -2,6 +2,7 @@
  * Every setting, in one table: the name in the environment, what it means, its default. Read and checked once, at start;
  * docs/configuration.md is compared with this table by a test.
  */
+import { isIPv4 } from 'node:net';
 import { availableParallelism, hostname } from 'node:os';
 import { join, resolve } from 'node:path';
 import { z } from 'zod';
@@ -38,6 +39,11 @@ function setting<T>(
   presetText?: string,
 ): Setting<T> {
   return { schema, preset, meaning, ...(presetText !== undefined && { presetText }) };
+}
+
+/** The public keys of the issuer that `npm start` makes; its private key lies beside them. */
+function localIssuerFile(dataFolder: string): string {
+  return join(dataFolder, 'keys', 'issuer.jwks.json');
 }
 
 export const SETTINGS = {
@@ -148,7 +154,7 @@ export const SETTINGS = {
   AUTH_AUDIENCE: setting(z.string(), 'custody-face-search', 'What the tokens must be made out to (`aud`).'),
   AUTH_JWKS: setting(
     z.string(),
-    (text) => join(text('DATA_DIR'), 'keys', 'issuer.jwks.json'),
+    (text) => localIssuerFile(text('DATA_DIR')),
     'The issuer’s public keys: an https URL, or a file.',
     '`DATA_DIR/keys/issuer.jwks.json`',
   ),
@@ -175,7 +181,10 @@ export const SETTINGS = {
 export type SettingName = keyof typeof SETTINGS;
 export type Settings = { readonly [Name in SettingName]: z.infer<(typeof SETTINGS)[Name]['schema']> };
 
-/** @throws Failure BAD_SETTING naming the variable, what it holds and what it may hold */
+/**
+ * @throws Failure BAD_SETTING naming the variable, what it holds and what it may hold; LOCAL_ISSUER_NOT_LOOPBACK when
+ *   others than this machine would be served by tokens of the local issuer, whose private key lies beside the data
+ */
 export function readSettings(environment: NodeJS.ProcessEnv = process.env): Settings {
   const text = (name: string): string => {
     const given = environment[name];
@@ -195,5 +204,21 @@ export function readSettings(environment: NodeJS.ProcessEnv = process.env): Sett
     }
     settings[name] = result.data;
   }
+  refuseLocalIssuerOffLoopback(settings as Settings, text('DATA_DIR'));
   return settings as Settings;
+}
+
+function refuseLocalIssuerOffLoopback({ HOST, AUTH_JWKS }: Settings, dataFolder: string): void {
+  const isLocalIssuer = resolve(AUTH_JWKS) === resolve(localIssuerFile(dataFolder));
+  if (!isLocalIssuer || isLoopback(HOST)) return;
+  throw new Failure(
+    'LOCAL_ISSUER_NOT_LOOPBACK',
+    `HOST=${HOST} serves others than this machine, and the local issuer is for this machine only: set AUTH_JWKS and AUTH_ISSUER to your identity provider's, or HOST to 127.0.0.1.`,
+    false,
+  );
+}
+
+/** By the text: a name other than localhost may resolve to anything later. */
+function isLoopback(host: string): boolean {
+  return host === 'localhost' || host === '::1' || (isIPv4(host) && host.startsWith('127.'));
 }
