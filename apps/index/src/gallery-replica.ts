@@ -12,11 +12,12 @@ import {
   encodeTemplate,
 } from '#contracts/template-record.js';
 import { galleryTemplates } from '#contracts/topics.js';
-import { describeError } from '#domain/errors.js';
+import { describeError, Failure } from '#domain/errors.js';
 import type { GalleryFilter, PartitionCoverage, SearchMode } from '#domain/gallery.js';
 import type { ImageId, ModelId, Offset } from '#domain/ids.js';
 import type { ApplyResult, TemplateChange } from '#gallery/template-change.js';
 import { ShardHost, type ShardWorkerOptions, type WorkerAnswer } from '#gallery/shard-host.js';
+import { pause } from '#kafka/backoff.js';
 import { deadLetterFor } from '#kafka/dead-letters.js';
 import type { DispositionChange } from '#kafka/disposition-follower.js';
 import type { KafkaClient } from '#kafka/kafka-client.js';
@@ -32,8 +33,6 @@ interface Worker {
   readonly host: ShardHost;
   readonly partitions: readonly number[];
   reader: LogReader | undefined;
-  /** Per partition: records handed to the worker and not yet in, and since when the oldest of them waits. */
-  readonly pendingSinceMs: Map<number, number>;
 }
 
 export interface ReplicaAnswer extends WorkerAnswer {
@@ -44,6 +43,7 @@ export class GalleryReplica {
   private readonly workers: Worker[] = [];
   private readonly topic: string;
   private live = false;
+  private closing = false;
 
   constructor(
     private readonly kafka: KafkaClient,
@@ -63,7 +63,7 @@ export class GalleryReplica {
       host.onExit((error) => this.onFatal(error));
       for (const notice of host.restored.notices) this.log.warn('snapshot-notice', { notice });
       this.log.info('snapshot-restored', { worker: options.layout.worker, templates: host.restored.templates });
-      this.workers.push({ host, partitions: options.partitions, reader: undefined, pendingSinceMs: new Map() });
+      this.workers.push({ host, partitions: options.partitions, reader: undefined });
     }
   }
 
@@ -72,11 +72,17 @@ export class GalleryReplica {
     await Promise.all(this.workers.map(({ host }) => host.setDispositions([...changes])));
   }
 
-  /** Resolves when everything that was in the log at the start is searchable. */
+  /**
+   * Resolves when everything that was in the log at the start is searchable.
+   *
+   * @throws Failure READER_STOPPED, SHARD_CLOSED when the replica is closed before
+   */
   async followLog(): Promise<void> {
     for (const worker of this.workers) {
-      worker.reader = await this.openReader(worker);
-      await worker.reader.start();
+      const reader = await this.openReader(worker);
+      if (this.closing) throw new Failure('SHARD_CLOSED', 'The shard is shutting down.', true);
+      worker.reader = reader;
+      await reader.start();
     }
     await Promise.all(this.workers.map((worker) => worker.reader!.caughtUp()));
     this.live = true;
@@ -111,9 +117,7 @@ export class GalleryReplica {
 
   private async apply(worker: Worker, batch: LogBatch): Promise<void> {
     const changes = batch.records.map((record) => this.toChange(record));
-    worker.pendingSinceMs.set(batch.partition, batch.records[0]?.timestampMs ?? Date.now());
     const result = await worker.host.apply(changes, [{ partition: batch.partition, nextOffset: batch.nextOffset }]);
-    worker.pendingSinceMs.delete(batch.partition);
     if (this.live) this.observeFreshness(changes);
     await this.putRight(worker, result, batch.records);
   }
@@ -199,10 +203,10 @@ export class GalleryReplica {
   private withAge(worker: Worker, answer: WorkerAnswer): readonly PartitionCoverage[] {
     const nowMs = Date.now();
     return answer.coverage.map((part) => {
-      const { highWatermark, answeredAtMs } = worker.reader!.progress(part.partition);
-      const pendingSinceMs = worker.pendingSinceMs.get(part.partition);
-      // The broker has been silent, or records wait: either way this replica may not know what others do.
-      const sinceMs = pendingSinceMs ?? (part.watermark < highWatermark ? answeredAtMs : nowMs);
+      const { highWatermark, answeredAtMs, behindSinceMs } = worker.reader!.progress(part.partition);
+      // The broker has been silent, or records wait: either way this replica may not know what others do. The search
+      // may be older than what the reader says, so its own watermark decides.
+      const sinceMs = part.watermark < highWatermark ? (behindSinceMs ?? answeredAtMs) : nowMs;
       const silentMs = nowMs - answeredAtMs;
       return { ...part, behindMs: Math.max(0, nowMs - sinceMs, silentMs > BROKER_SILENT_MS ? silentMs : 0) };
     });
@@ -211,10 +215,11 @@ export class GalleryReplica {
   /** @returns whether every worker's state is on disk now; what failed is logged and counted */
   async snapshot(reason: string): Promise<boolean> {
     let written = true;
-    for (const [index, { host }] of this.workers.entries()) {
+    for (const [index, { host, reader }] of this.workers.entries()) {
       const shard = `${this.options.shard}.${index}`;
       try {
-        const report = await host.snapshot();
+        // Not past a record whose repair or dead letter is still to be published: only the log remembers those.
+        const report = await host.snapshot(reader?.nextOffsets());
         if ('skipped' in report) {
           this.log.debug('snapshot-skipped', { shard, reason: report.skipped });
           continue;
@@ -255,12 +260,19 @@ export class GalleryReplica {
   }
 
   async close(): Promise<void> {
-    await Promise.all(this.workers.map(({ reader }) => reader?.close() ?? Promise.resolve()));
+    this.closing = true;
+    const readersClosed = Promise.all(this.workers.map(({ reader }) => reader?.close() ?? Promise.resolve()));
+    // A handler may wait for a Kafka that is away. The snapshot does not need its end, see `snapshot`.
+    const given = new AbortController();
+    await Promise.race([readersClosed, pause(HANDLERS_END_MS_MAX, given.signal)]);
+    given.abort();
     await this.snapshot('shutdown');
     await Promise.all(this.workers.map(({ host }) => host.close({ snapshot: false })));
   }
 }
 
+/** Most of a shutdown's 25 s are for the snapshot: half a million templates take some seconds. */
+const HANDLERS_END_MS_MAX = 5_000;
 /** Far below what anybody notices between an enrolment and its being searchable. */
 const TEMPLATES_LINGER_MS = 50;
 /** A long poll comes back within half a second; a broker that is away does not answer at all. */

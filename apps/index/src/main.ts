@@ -1,17 +1,19 @@
 /** The index service: one replica of a shard of the gallery, in memory, answering queries from its log. */
 import 'reflect-metadata';
-import { join } from 'node:path';
 import { desiredTopics } from '#contracts/topics.js';
+import { describeError } from '#domain/errors.js';
 import { loadModelPack } from '#face/model-pack.js';
+import { diskSnapshotFs } from '#gallery/snapshot-files.js';
+import { removeFormerSnapshots, workerSnapshotFolder } from '#gallery/snapshot-layout.js';
 import { DispositionFollower } from '#kafka/disposition-follower.js';
 import { KafkaClient } from '#kafka/kafka-client.js';
 import { expectTopics } from '#kafka/expected-topics.js';
 import { Health } from '#platform/health.js';
 import { openJwks, TokenVerifier } from '#platform/identity.js';
-import { createLog } from '#platform/log.js';
+import { createLog, type Log } from '#platform/log.js';
 import { IndexMetrics } from '#platform/metrics.js';
 import { endBecause, serveHttp, Shutdown } from '#platform/service-process.js';
-import { readSettings } from '#platform/settings.js';
+import { readSettings, type Settings } from '#platform/settings.js';
 import { GalleryReplica } from './gallery-replica.js';
 import { IndexModule } from './index.module.js';
 import { QueryResponder } from './query-responder.js';
@@ -24,6 +26,16 @@ async function main(): Promise<void> {
   const settings = readSettings();
   const log = createLog('index', settings.LOG_LEVEL);
   const shutdown = new Shutdown(log);
+  try {
+    await serve(settings, log, shutdown);
+  } catch (error) {
+    // A replay that is stopped is not one that failed: the shutdown keeps what was read of it in a snapshot.
+    if (!shutdown.begun) throw error;
+    log.info('start-abandoned', { error: describeError(error) });
+  }
+}
+
+async function serve(settings: Settings, log: Log, shutdown: Shutdown): Promise<void> {
   const metrics = new IndexMetrics();
   const health = new Health(['topics', 'snapshot', 'dispositions', 'replay', 'queries']);
   const fatal = endBecause(log, 'index-failed');
@@ -52,20 +64,30 @@ async function main(): Promise<void> {
   );
   health.fulfilled('topics');
 
+  const former = await removeFormerSnapshots(diskSnapshotFs, settings.SNAPSHOT_DIR, modelId, workers);
+  if (former.length > 0) log.warn('former-snapshots-removed', { folders: former });
+  const clusterId = await kafka.topicAdmin().clusterId();
   await replica.openWorkers(
     partitionsByWorker(shards, shard, workers).map((partitions, worker) => ({
+      clusterId,
       modelId,
       dimension,
       layout: { shards, shard, workers, worker },
       partitions: [...partitions],
-      snapshotFolder: join(settings.SNAPSHOT_DIR, modelId, `worker-${worker}-of-${workers}`),
+      snapshotFolder: workerSnapshotFolder(settings.SNAPSHOT_DIR, modelId, worker, workers),
       autoExactMaxTemplates: settings.AUTO_EXACT_MAX_TEMPLATES,
     })),
   );
   health.fulfilled('snapshot');
-  shutdown.before('gallery', () => replica.close());
+  // From now on, so that neither a shutdown nor a crash loses a long replay.
+  const snapshots = setInterval(() => void replica.snapshot('timer'), settings.SNAPSHOT_INTERVAL_SECONDS * 1000);
+  shutdown.before('gallery', () => {
+    clearInterval(snapshots);
+    return replica.close();
+  });
 
   const dispositions = new DispositionFollower(kafka, log, fatal, (changes) => replica.applyDispositions(changes));
+  shutdown.before('dispositions', () => dispositions.close());
   await dispositions.start();
   health.fulfilled('dispositions');
 
@@ -87,14 +109,11 @@ async function main(): Promise<void> {
   health.fulfilled('queries');
   log.info('ready', { modelId, shard });
 
-  const snapshots = setInterval(() => void replica.snapshot('timer'), settings.SNAPSHOT_INTERVAL_SECONDS * 1000);
   const gauges = setInterval(() => void replica.reportGauges().catch(fatal), GAUGES_INTERVAL_MS);
   await replica.reportGauges();
 
   shutdown.before('queries', async () => {
-    clearInterval(snapshots);
     clearInterval(gauges);
-    await dispositions.close();
     await responder.close();
   });
   shutdown.before('http', () => {

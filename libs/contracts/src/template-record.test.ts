@@ -75,6 +75,11 @@ describe('a template record', () => {
     ['a bad subject', { ce_subjectid: 'Jane Doe' }],
     ['a box that is none', { ce_facebox: '1,2,3' }],
     ['a box without numbers', { ce_facebox: 'a,b,c,d' }],
+    ['a sex that a reply could not say', { ce_sex: 'm' }],
+    ['an age band that a reply could not say', { ce_ageband: '18-25' }],
+    ['a norm that is no number', { ce_norm: 'n/a' }],
+    ['an endless norm', { ce_norm: 'Infinity' }],
+    ['an empty norm', { ce_norm: '' }],
   ])('with %s is refused with TEMPLATE_UNUSABLE', (_, change) => {
     const headers = { ...templateHeaders(record, '/ingest'), ...change };
     expect(codeOf(() => parseTemplateRecord(keyOf(record), headers))).toBe('TEMPLATE_UNUSABLE');

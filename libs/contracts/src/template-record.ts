@@ -8,6 +8,7 @@ import type { AgeBand, Sex, TemplateMetadata, TemplateSource } from '#domain/gal
 import { imageId, offset, subjectId, type ImageId, type ModelId } from '#domain/ids.js';
 import { cloudEventHeaders, type Headers } from './cloud-events.js';
 import { optional } from './custody-image.js';
+import { AGE_BANDS, SEXES } from './record-schemas.js';
 
 export const TEMPLATE_TYPE = 'gallery.template.v1';
 export const TEMPLATE_TOMBSTONE_TYPE = 'gallery.template-erased.v1';
@@ -59,10 +60,10 @@ export function parseTemplateRecord(key: Buffer | null, headers: Headers): Templ
         ...optional('force', headers['ce_force']),
         ...optional('custodyReference', headers['ce_custodyref']),
         ...optional('capturedAt', headers['ce_capturedat']),
-        ...optional('sex', headers['ce_sex'] as Sex | undefined),
-        ...optional('ageBand', headers['ce_ageband'] as AgeBand | undefined),
+        ...optional('sex', oneOf<Sex>(SEXES_KNOWN, 'ce_sex', headers)),
+        ...optional('ageBand', oneOf<AgeBand>(AGE_BANDS_KNOWN, 'ce_ageband', headers)),
         ...optional('faceBox', box === undefined ? undefined : parseBox(box)),
-        ...optional('embeddingNorm', norm === undefined ? undefined : Number(norm)),
+        ...optional('embeddingNorm', norm === undefined ? undefined : parseNorm(norm)),
       },
       source: {
         sourceOffset: offset(headers['ce_sourceoffset'] ?? 'missing'),
@@ -102,4 +103,20 @@ function parseBox(text: string): FaceBox {
   const [left, top, right, bottom] = text.split(',').map(Number);
   if (![left, top, right, bottom].every(Number.isFinite)) throw new Refusal('BAD_METADATA', 'ce_facebox is not a box.');
   return { left: left!, top: top!, right: right!, bottom: bottom! };
+}
+
+function parseNorm(text: string): number {
+  const norm = Number(text);
+  if (text.trim() === '' || !Number.isFinite(norm)) throw new Refusal('BAD_METADATA', 'ce_norm is not a number.');
+  return norm;
+}
+
+const SEXES_KNOWN: ReadonlySet<string> = new Set(SEXES);
+const AGE_BANDS_KNOWN: ReadonlySet<string> = new Set(AGE_BANDS);
+
+/** The field's schema in a reply holds for it too: one odd record must not cost the whole reply that it is in. */
+function oneOf<T extends string>(known: ReadonlySet<string>, name: string, headers: Headers): T | undefined {
+  const value = headers[name];
+  if (value !== undefined && !known.has(value)) throw new Refusal('BAD_METADATA', `${name} is not one that is known.`);
+  return value as T | undefined;
 }

@@ -1,5 +1,6 @@
 import { execFileSync } from 'node:child_process';
 import { setTimeout as pause } from 'node:timers/promises';
+import sharp from 'sharp';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import {
   modelPackFolderForTests,
@@ -50,7 +51,7 @@ describe.skipIf(folder === undefined || sample === undefined)('FacePool', { time
     const before = lost.length;
     const all = Array.from({ length: 8 }, () => pool.process(photograph, 0));
     await pause(20);
-    process.kill(childOf(process.pid), 'SIGKILL');
+    process.kill(processes()[0]!, 'SIGKILL');
     const results = await Promise.all(all);
     expect(results).toHaveLength(8);
     expect(lost.length).toBe(before + 1);
@@ -75,6 +76,68 @@ describe.skipIf(folder === undefined || sample === undefined)('FacePool', { time
     await expect(small.process(photograph, 0)).rejects.toMatchObject({ code: 'ENGINE_CLOSED' });
   });
 
+  test.each([
+    ['SIGKILL', { name: 'Failure', code: 'FACE_PROCESS_LOST', retryable: true }],
+    ['SIGSEGV', { name: 'Refusal', code: 'IMAGE_BREAKS_DECODER', retryable: false }],
+  ] as const)(
+    'a picture whose processes end twice by %s is blamed only for what a picture can do',
+    async (signal, end) => {
+      const others = await processesOfTwo(pool);
+      const small = await FacePool.open({ packFolder: folder!, processes: 1 });
+      try {
+        // Many pixels, so that it is in flight for long enough to be met there.
+        const large = await sharp({ create: { width: 7_000, height: 6_000, channels: 3, background: 'grey' } })
+          .jpeg()
+          .toBuffer();
+        const [first] = processes().filter((pid) => !others.includes(pid));
+        const outcome = small.process(large, 0).catch((error: unknown) => error);
+        process.kill(first!, signal);
+        let heir: number | undefined;
+        while (heir === undefined || small.load.inFlight === 0) {
+          await pause(5);
+          heir ??= processes().find((pid) => !others.includes(pid) && pid !== first);
+        }
+        process.kill(heir, signal);
+        expect(await outcome).toMatchObject(end);
+        // The next one finds a process that works.
+        await expect(small.process(photograph, 0)).resolves.toMatchObject({ chosen: 0 });
+      } finally {
+        await small.close();
+      }
+    },
+  );
+
+  test('a process that dies while its siblings are still started is replaced, and no picture waits for it', async () => {
+    const others = await processesOfTwo(pool);
+    const aloneMs = performance.now();
+    await (await FacePool.open({ packFolder: folder!, processes: 1 })).close();
+    const startMs = performance.now() - aloneMs;
+    while (processes().length > others.length) await pause(20);
+    const opening = FacePool.open({ packFolder: folder!, processes: 2 });
+    const [first, second] = processes().filter((pid) => !others.includes(pid));
+    process.kill(second!, 'SIGSTOP');
+    await pause(3 * startMs + 500);
+    process.kill(first!, 'SIGKILL');
+    await pause(200);
+    process.kill(second!, 'SIGCONT');
+    const two = await opening;
+    await Promise.all(Array.from({ length: 6 }, () => two.process(photograph, 0)));
+    await two.close();
+  });
+
+  test('processes that cannot be made are said, and end nothing else', async () => {
+    const { execPath } = process;
+    process.execPath = '/nowhere/node';
+    try {
+      await expect(FacePool.open({ packFolder: folder!, processes: 2 })).rejects.toMatchObject({
+        code: 'FACE_PROCESS_NOT_STARTED',
+        retryable: true,
+      });
+    } finally {
+      process.execPath = execPath;
+    }
+  });
+
   test('a pack that is not there is said, and no process is left', async () => {
     await expect(FacePool.open({ packFolder: '/nowhere', processes: 2 })).rejects.toMatchObject({
       code: 'MODEL_PACK_FILE_MISSING',
@@ -82,11 +145,19 @@ describe.skipIf(folder === undefined || sample === undefined)('FacePool', { time
   });
 });
 
-function childOf(pid: number): number {
-  const lines = execFileSync('ps', ['-eo', 'pid,ppid,args'], { encoding: 'utf8' }).split('\n');
-  const line = lines.find((candidate) => {
-    const [, ppid, ...args] = candidate.trim().split(/\s+/);
-    return Number(ppid) === pid && args.join(' ').includes('face-process.js');
+/** When all that were lost have been replaced. */
+async function processesOfTwo(pool: FacePool): Promise<number[]> {
+  while (processes().length < 2) await pause(20);
+  await pool.process(await sample!.read(sample!.manifest.probe), 0);
+  return processes();
+}
+
+/** Of all face pools in this process. */
+function processes(): number[] {
+  const lines = execFileSync('ps', ['-eo', 'pid,ppid,stat,args'], { encoding: 'utf8' }).split('\n');
+  return lines.flatMap((line) => {
+    const [pid, ppid, state, ...args] = line.trim().split(/\s+/);
+    const own = Number(ppid) === process.pid && !state!.startsWith('Z') && args.join(' ').includes('face-process.js');
+    return own ? [Number(pid)] : [];
   });
-  return Number(line!.trim().split(/\s+/)[0]);
 }

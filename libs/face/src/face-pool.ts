@@ -35,18 +35,27 @@ const PICTURE_MS_MAX = 60_000;
 /** A picture whose process died is tried once more, alone. */
 const ATTEMPTS_MAX = 2;
 const RESTART_AFTER_MS = 500;
+/**
+ * What native code that goes wrong sends to itself (SIGTRAP: glib's assertions, under libvips). Every other end, by the
+ * kernel for want of memory, by somebody's hand, says nothing of the picture.
+ */
+const CRASH_SIGNALS: ReadonlySet<string> = new Set(['SIGSEGV', 'SIGABRT', 'SIGBUS', 'SIGILL', 'SIGFPE', 'SIGTRAP']);
 
 interface Picture {
   readonly request: ProcessRequest;
   readonly resolve: (result: ProcessedFace) => void;
   readonly reject: (error: unknown) => void;
   attempts: number;
+  /** Attempts that ended with a crash of the process, or at our own limit. */
+  crashes: number;
   timer?: NodeJS.Timeout;
 }
 
 interface Member {
   readonly child: ChildProcess;
   readonly inFlight: Map<number, Picture>;
+  /** The picture that took too long, for which the process was killed. */
+  overdue?: Picture;
 }
 
 export class FacePool {
@@ -90,7 +99,8 @@ export class FacePool {
    *
    * @param choice which face is meant; undefined refuses an image with more than one
    * @throws Refusal of decodeImage, of chooseFace, FACE_UNUSABLE, IMAGE_BREAKS_DECODER
-   * @throws Failure ENGINE_BUSY, ENGINE_CLOSED, IMAGE_DECODE_TIMEOUT, EMBEDDING_INVALID, FACE_PIPELINE_FAILED
+   * @throws Failure ENGINE_BUSY, ENGINE_CLOSED, IMAGE_DECODE_TIMEOUT, EMBEDDING_INVALID, FACE_PIPELINE_FAILED,
+   *   FACE_PROCESS_LOST
    */
   process(
     bytes: Uint8Array,
@@ -101,7 +111,7 @@ export class FacePool {
     if (this.#waiting.length >= (this.options.waitingMax ?? WAITING_MAX)) return Promise.reject(engineBusy());
     return new Promise((resolve, reject) => {
       const request = { id: ++this.#lastId, bytes, choice, uprightJpeg: wanted.uprightJpeg };
-      this.#waiting.push({ request, resolve, reject, attempts: 0 });
+      this.#waiting.push({ request, resolve, reject, attempts: 0, crashes: 0 });
       this.#dispatch();
     });
   }
@@ -119,7 +129,10 @@ export class FacePool {
     const member: Member = { child, inFlight: new Map() };
     this.#members.add(member);
     child.on('message', (answer: ProcessAnswer) => this.#settle(member, answer));
-    child.once('exit', (code, signal) => this.#lose(member, signal ?? `code ${code}`));
+    child.once('exit', (code, signal) => this.#lose(member, code, signal));
+    // It may have gone since it was ready, while others were started; nobody would be told any more.
+    const { exitCode, signalCode, connected } = child;
+    if (exitCode !== null || signalCode !== null || !connected) this.#lose(member, exitCode, signalCode);
     this.#dispatch();
   }
 
@@ -148,7 +161,10 @@ export class FacePool {
   #send(member: Member, picture: Picture): void {
     picture.attempts++;
     member.inFlight.set(picture.request.id, picture);
-    picture.timer = setTimeout(() => member.child.kill('SIGKILL'), PICTURE_MS_MAX);
+    picture.timer = setTimeout(() => {
+      member.overdue = picture;
+      member.child.kill('SIGKILL');
+    }, PICTURE_MS_MAX);
     // A channel that is closing says so by the exit that follows.
     member.child.send(picture.request, () => undefined);
   }
@@ -171,11 +187,15 @@ export class FacePool {
     if (this.#closing && this.load.inFlight === 0) this.#onIdle?.();
   }
 
-  #lose(member: Member, how: string): void {
+  #lose(member: Member, code: number | null, signal: NodeJS.Signals | null): void {
     if (!this.#members.delete(member)) return;
+    const how = signal ?? `code ${code}`;
+    const crashed = signal !== null && CRASH_SIGNALS.has(signal);
     for (const picture of member.inFlight.values()) {
       clearTimeout(picture.timer);
-      if (picture.attempts >= ATTEMPTS_MAX) picture.reject(breaksDecoder(how));
+      if (crashed || picture === member.overdue) picture.crashes++;
+      if (picture.crashes >= ATTEMPTS_MAX) picture.reject(breaksDecoder(how));
+      else if (picture.attempts >= ATTEMPTS_MAX) picture.reject(processLost(how));
       else this.#waiting.unshift(picture);
     }
     this.options.onProcessLost?.(how);
@@ -218,13 +238,12 @@ function startProcess(packFolder: string): Promise<StartedProcess> {
   return new Promise((resolve, reject) => {
     const onExit = (code: number | null, signal: NodeJS.Signals | null): void => {
       const how = `a face process ended at its start (${signal ?? `code ${code}`})`;
-      reject(
-        new Failure('FACE_PROCESS_NOT_STARTED', 'The face pipeline could not be started.', true, {
-          cause: new Error(how),
-        }),
-      );
+      reject(notStarted(new Error(how)));
     };
     child.once('exit', onExit);
+    // Without a listener, a process that cannot be made would end this one. It stays for whatever the channel meets
+    // later: the exit that follows is what counts.
+    child.on('error', (cause) => reject(notStarted(cause)));
     child.once('message', (answer: ProcessAnswer) => {
       child.off('exit', onExit);
       if (answer.kind === 'ready') resolve({ child, dimension: answer.dimension, modelId: answer.modelId });
@@ -233,6 +252,16 @@ function startProcess(packFolder: string): Promise<StartedProcess> {
         reject(answer.kind === 'not-ready' ? unpackError(answer.error) : new Error('unexpected answer'));
       }
     });
+  });
+}
+
+function notStarted(cause: Error): Failure {
+  return new Failure('FACE_PROCESS_NOT_STARTED', 'The face pipeline could not be started.', true, { cause });
+}
+
+function processLost(how: string): Failure {
+  return new Failure('FACE_PROCESS_LOST', 'The processes that worked on the image were ended.', true, {
+    cause: new Error(how),
   });
 }
 

@@ -31,6 +31,7 @@ afterEach(async () => {
 
 async function start(more: Partial<ShardWorkerOptions> = {}): Promise<ShardHost> {
   const host = await ShardHost.start({
+    clusterId: 'MkU3OEVBNTcwNTJENDM2Qg',
     modelId: modelId('0123456789abcdef'),
     dimension: DIMENSION,
     layout: { shards: 1, shard: 0, workers: 1, worker: 0 },
@@ -152,6 +153,23 @@ describe('ShardHost', () => {
     await host.search({ probe: template(5).vector, k: 1, mode: 'exact' }).then(() => order.push('searched'));
     await Promise.all([snapshot, batch]);
     expect(order).toEqual(['searched', '20000', 'applied']);
+  });
+
+  it('keeps the offsets of a snapshot back where what follows from a record is not done, and reads it again', async () => {
+    const host = await start();
+    await host.apply(templates(10), []);
+    expect(await host.snapshot(new Map([[1, offset(3)]]))).toMatchObject({ sequence: 1, templates: 10 });
+    const reopened = await start({ snapshotFolder: join(base, 'worker-0') });
+    expect(reopened.restored.templates).toBe(10);
+    expect(reopened.restored.nextOffsets).toEqual(
+      new Map([
+        [0, 9],
+        [1, 3],
+      ]),
+    );
+    // Nothing changed but that all is done by now, which a start from this snapshot should know.
+    expect(await host.snapshot()).toMatchObject({ sequence: 2 });
+    expect(await host.snapshot()).toEqual({ skipped: 'unchanged' });
   });
 
   it('hides what is erased at once, also under a long batch, and has destroyed it before the next snapshot', async () => {

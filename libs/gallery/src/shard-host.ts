@@ -7,7 +7,7 @@
 import { fileURLToPath } from 'node:url';
 import { Worker } from 'node:worker_threads';
 import { Failure } from '#domain/errors.js';
-import type { ImageId } from '#domain/ids.js';
+import type { ImageId, Offset } from '#domain/ids.js';
 import type { HeldTemplate } from './gallery-shard.js';
 import {
   packChanges,
@@ -114,10 +114,13 @@ export class ShardHost {
    * Writes what is in the shard when all calls before this one are done. Skipped when nothing changed since the last.
    * When templates were destroyed since, every older snapshot is removed with it.
    *
+   * @param handledTo by partition, exclusive: where whoever reads the log has done all that follows from a record. The
+   *   snapshot's offsets go no further, so that what was applied and not yet followed up is read again. A partition
+   *   that is not named counts as far as it was applied.
    * @throws Failure SNAPSHOT_NOT_WRITTEN, SNAPSHOT_OLD_NOT_REMOVED
    */
-  snapshot(): Promise<SnapshotReport> {
-    return this.#call('snapshot', undefined);
+  snapshot(handledTo: ReadonlyMap<number, Offset> = new Map()): Promise<SnapshotReport> {
+    return this.#call('snapshot', handledTo);
   }
 
   stats(): Promise<ShardStats> {

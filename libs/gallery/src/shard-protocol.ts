@@ -90,7 +90,7 @@ export interface ShardCalls {
   };
   setDispositions: { request: DispositionItem[]; response: undefined };
   search: { request: WorkerQuery; response: WorkerAnswer };
-  snapshot: { request: undefined; response: SnapshotReport };
+  snapshot: { request: ReadonlyMap<number, Offset>; response: SnapshotReport };
   stats: { request: undefined; response: ShardStats };
   republishable: { request: ImageId[]; response: HeldTemplate[] };
   digest: { request: undefined; response: string };

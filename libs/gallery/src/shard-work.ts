@@ -11,7 +11,7 @@
 import { monitorEventLoopDelay } from 'node:perf_hooks';
 import { setImmediate as nextTurn } from 'node:timers/promises';
 import { erasedThrough } from '#domain/disposition.js';
-import type { ImageId } from '#domain/ids.js';
+import type { ImageId, Offset } from '#domain/ids.js';
 import { GalleryDigest } from './gallery-digest.js';
 import { GalleryShard, type HeldTemplate } from './gallery-shard.js';
 import { PENDING_SCAN_MAX } from './hnsw-engine.js';
@@ -46,8 +46,8 @@ export class ShardWork {
   #changedAtMs = 0;
   #quietTimer: NodeJS.Timeout | undefined;
   #closed = false;
-  /** What the newest snapshot reflects; undefined while there is none. */
-  #written: { revision: number; erasures: number; atMs: number } | undefined;
+  /** What the newest snapshot reflects, and whether its offsets do too; undefined while there is none. */
+  #written: { revision: number; erasures: number; whole: boolean; atMs: number } | undefined;
   /** An erasure came while snapshots are set aside, and nobody knows what those hold: the next one must replace them. */
   #erasedWhileSetAside = false;
 
@@ -60,7 +60,7 @@ export class ShardWork {
     private readonly onBug: (error: unknown) => void,
   ) {
     if (restoredAtMs !== undefined) {
-      this.#written = { revision: shard.revision, erasures: shard.erasures, atMs: restoredAtMs };
+      this.#written = { revision: shard.revision, erasures: shard.erasures, whole: true, atMs: restoredAtMs };
     }
     this.#delays.enable();
     this.#wake();
@@ -72,8 +72,9 @@ export class ShardWork {
     fs: SnapshotFs,
     onBug: (error: unknown) => void,
   ): Promise<{ work: ShardWork; restored: RestoredState }> {
-    const { modelId, dimension, layout, partitions, snapshotFolder } = options;
-    const snapshots = new SnapshotFolder(fs, snapshotFolder, { modelId, dimension, layout, partitions });
+    const { clusterId, modelId, dimension, layout, partitions, snapshotFolder } = options;
+    const identity = { clusterId, modelId, dimension, layout, partitions };
+    const snapshots = new SnapshotFolder(fs, snapshotFolder, identity);
     const { shard, sequence, notices } = await snapshots.restore(() => new GalleryShard(options));
     const restoredAtMs = sequence === undefined ? undefined : Date.now();
     const work = new ShardWork(options, snapshots, shard, restoredAtMs, await snapshots.hasSetAside(), onBug);
@@ -107,16 +108,21 @@ export class ShardWork {
     return { ...answer, coverage: this.shard.coverage(), durationMs: performance.now() - startMs };
   }
 
-  snapshot(): Promise<SnapshotReport> {
+  /** @param handledTo see ShardHost.snapshot */
+  snapshot(handledTo: ReadonlyMap<number, Offset>): Promise<SnapshotReport> {
     return this.#enqueue(async () => {
       const { revision, erasures } = this.shard;
+      const applied = this.shard.nextOffsets();
+      const nextOffsets = new Map([...applied].map(([p, next]) => [p, lower(next, handledTo.get(p))]));
+      const whole = [...applied].every(([partition, next]) => nextOffsets.get(partition) === next);
       const replacesOlder = this.#erasedWhileSetAside || erasures !== (this.#written?.erasures ?? 0);
-      if (!replacesOlder && this.#written?.revision === revision) return { skipped: 'unchanged' };
+      const written = this.#written;
+      if (!replacesOlder && written?.whole && written.revision === revision) return { skipped: 'unchanged' };
       const startMs = performance.now();
       this.#erasedWhileSetAside = false;
       try {
-        const report = await this.snapshots.write(this.shard, replacesOlder);
-        this.#written = { revision, erasures, atMs: Date.now() };
+        const report = await this.snapshots.write(this.shard, nextOffsets, replacesOlder);
+        this.#written = { revision, erasures, whole, atMs: Date.now() };
         this.hasSetAside &&= !replacesOlder;
         return { ...report, durationMs: performance.now() - startMs };
       } catch (error) {
@@ -175,7 +181,7 @@ export class ShardWork {
   /** Finishes what is queued and stops building. */
   async close(snapshot: boolean): Promise<void> {
     try {
-      if (snapshot) await this.snapshot();
+      if (snapshot) await this.snapshot(new Map());
     } finally {
       await this.settled();
       this.#closed = true;
@@ -231,4 +237,8 @@ export class ShardWork {
     this.#working = false;
     if (this.#queue.length > 0) this.#wake();
   }
+}
+
+function lower(applied: Offset, handled: Offset | undefined): Offset {
+  return handled !== undefined && handled < applied ? handled : applied;
 }

@@ -43,7 +43,7 @@ async function handle(work: ShardWork, message: Exclude<HostMessage, { call: 'se
     case 'setDispositions':
       return work.setDispositions(message.request);
     case 'snapshot':
-      return work.snapshot();
+      return work.snapshot(message.request);
     case 'stats':
       return work.stats();
     case 'republishable':

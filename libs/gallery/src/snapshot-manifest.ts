@@ -6,7 +6,7 @@ import type { GraphFacts } from './hnsw-graph.js';
 import { corrupt, type FileFacts } from './snapshot-files.js';
 
 /** Raised whenever the files change their meaning; a reader knows one version, and the log rebuilds the others. */
-export const SNAPSHOT_FORMAT_VERSION = 1;
+export const SNAPSHOT_FORMAT_VERSION = 2;
 
 /** Which share of the gallery: worker `worker` of `workers` of shard `shard` of `shards`. Numbers from 0. */
 export interface ShardLayout {
@@ -18,6 +18,8 @@ export interface ShardLayout {
 
 /** What must be equal for a snapshot to be of use. */
 export interface SnapshotIdentity {
+  /** Of the log that the offsets are of: the same offsets of another one, however long it is, mean nothing. */
+  readonly clusterId: string;
   readonly modelId: ModelId;
   readonly dimension: number;
   readonly layout: ShardLayout;
@@ -45,7 +47,8 @@ export function encodeManifest(manifest: SnapshotManifest): Uint8Array {
 
 /**
  * @throws Failure SNAPSHOT_CORRUPT
- * @throws Refusal SNAPSHOT_VERSION_UNKNOWN, SNAPSHOT_MODEL_DIFFERS, SNAPSHOT_DIMENSION_DIFFERS, SNAPSHOT_LAYOUT_DIFFERS
+ * @throws Refusal SNAPSHOT_VERSION_UNKNOWN, SNAPSHOT_MODEL_DIFFERS, SNAPSHOT_DIMENSION_DIFFERS, SNAPSHOT_LAYOUT_DIFFERS,
+ *   SNAPSHOT_OTHER_LOG
  */
 export function decodeManifest(text: string, expected: SnapshotIdentity): SnapshotManifest {
   let envelope: { sha256: string; manifest: SnapshotManifest };
@@ -67,6 +70,9 @@ export function decodeManifest(text: string, expected: SnapshotIdentity): Snapsh
   }
   if (!isSameLayout(manifest, expected)) {
     throw new Refusal('SNAPSHOT_LAYOUT_DIFFERS', 'The snapshot is of another share of the gallery.');
+  }
+  if (manifest.clusterId !== expected.clusterId) {
+    throw new Refusal('SNAPSHOT_OTHER_LOG', 'The snapshot is of the log of another Kafka cluster.');
   }
   return manifest;
 }

@@ -11,6 +11,7 @@ import { faceLikeVector, seededRandom } from './vectors-for-tests.js';
 
 const DIMENSION = 32;
 const IDENTITY: SnapshotIdentity = {
+  clusterId: 'MkU3OEVBNTcwNTJENDM2Qg',
   modelId: modelId('0123456789abcdef'),
   dimension: DIMENSION,
   layout: { shards: 2, shard: 1, workers: 1, worker: 0 },
@@ -78,7 +79,7 @@ describe('a snapshot', () => {
     }
     fill(shard, 600, 30);
     expect(shard.approximate).toMatchObject({ pending: 30, tombstones: 40 });
-    const report = await folder().write(shard, false);
+    const report = await folder().write(shard, shard.nextOffsets(), false);
     expect(report).toMatchObject({ sequence: 1, templates: 490 });
 
     const { shard: restored, sequence, notices } = await restore();
@@ -97,7 +98,7 @@ describe('a snapshot', () => {
   it('can be of an empty shard', async () => {
     const shard = createShard();
     shard.advance(1, offset(12));
-    await folder().write(shard, false);
+    await folder().write(shard, shard.nextOffsets(), false);
     const { shard: restored } = await restore();
     expect(restored.size).toBe(0);
     expect(restored.nextOffsets().get(1)).toBe(12);
@@ -107,26 +108,28 @@ describe('a snapshot', () => {
     const shard = createShard();
     for (let i = 0; i < 3; i++) {
       fill(shard, i * 10, 10);
-      await folder().write(shard, false);
+      await folder().write(shard, shard.nextOffsets(), false);
     }
     expect(await names()).toEqual(['2', '3']);
     await truncate(join(base, '3', 'vectors.f32'), 5);
     expect((await restore()).sequence).toBe(2);
     await diskSnapshotFs.makeFolder(join(base, 'tmp-9'));
     expect(await names()).toEqual(['2', 'quarantine-3-SNAPSHOT_CORRUPT', 'tmp-9']);
-    expect((await folder().write(shard, true)).sequence).toBe(4);
+    expect((await folder().write(shard, shard.nextOffsets(), true)).sequence).toBe(4);
     expect(await names()).toEqual(['4']);
   });
 
   it('finishes at the next start what a crash left of removing the older ones', async () => {
     const shard = createShard();
     fill(shard, 0, 10);
-    await folder().write(shard, false);
+    await folder().write(shard, shard.nextOffsets(), false);
     const failing: SnapshotFs = {
       ...diskSnapshotFs,
       remove: (path) => (path.endsWith('/1') ? Promise.reject(new Error('EIO')) : diskSnapshotFs.remove(path)),
     };
-    await expect(folder(failing).write(shard, true)).rejects.toMatchObject({ code: 'SNAPSHOT_OLD_NOT_REMOVED' });
+    await expect(folder(failing).write(shard, shard.nextOffsets(), true)).rejects.toMatchObject({
+      code: 'SNAPSHOT_OLD_NOT_REMOVED',
+    });
     expect(await names()).toEqual(['1', '2']);
     expect((await restore()).sequence).toBe(2);
     expect(await names()).toEqual(['2']);
@@ -137,10 +140,10 @@ describe('a snapshot', () => {
       it(`is set aside for ${harm} of ${name}, and the one before it takes over`, async () => {
         const shard = createShard();
         fill(shard, 0, 100);
-        await folder().write(shard, false);
+        await folder().write(shard, shard.nextOffsets(), false);
         const first = shard.digest();
         fill(shard, 100, 50);
-        await folder().write(shard, false);
+        await folder().write(shard, shard.nextOffsets(), false);
         await damage(join(base, '2', name), harm);
         const restored = await restore();
         expect(restored.sequence).toBe(1);
@@ -158,7 +161,7 @@ describe('a snapshot', () => {
       const shard = createShard();
       fill(shard, 0, 100);
       shard.approximate.build(Infinity);
-      await folder().write(shard, false);
+      await folder().write(shard, shard.nextOffsets(), false);
       await damage(join(base, '1', 'hnsw.bin'), harm);
       const restored = await restore();
       expect(restored.sequence).toBe(1);
@@ -174,16 +177,17 @@ describe('a snapshot', () => {
       ['SNAPSHOT_DIMENSION_DIFFERS', { ...IDENTITY, dimension: 64 }],
       ['SNAPSHOT_LAYOUT_DIFFERS', { ...IDENTITY, layout: { ...IDENTITY.layout, workers: 2 } }],
       ['SNAPSHOT_LAYOUT_DIFFERS', { ...IDENTITY, partitions: [1, 5] }],
+      ['SNAPSHOT_OTHER_LOG', { ...IDENTITY, clusterId: 'TnE4Rk1vUXhTN1dIYjFhMw' }],
     ];
     for (const [code, identity] of cases) {
       const shard = createShard();
       fill(shard, 0, 10);
-      const { sequence } = await folder().write(shard, true);
+      const { sequence } = await folder().write(shard, shard.nextOffsets(), true);
       const restored = await restore(identity);
       expect(restored.notices).toEqual([`snapshot ${sequence} set aside: ${code}`]);
       expect(restored.shard.size).toBe(0);
     }
-    const text = Buffer.from(encodeManifest({ ...IDENTITY, formatVersion: 2 } as SnapshotManifest)).toString();
+    const text = Buffer.from(encodeManifest({ ...IDENTITY, formatVersion: 1 } as SnapshotManifest)).toString();
     expect(() => decodeManifest(text, IDENTITY)).toThrow('SNAPSHOT_VERSION_UNKNOWN');
   });
 
@@ -191,7 +195,7 @@ describe('a snapshot', () => {
     const shard = createShard();
     fill(shard, 0, 60);
     shard.approximate.build(Infinity);
-    await folder().write(shard, false);
+    await folder().write(shard, shard.nextOffsets(), false);
     const before = shard.digest();
     fill(shard, 60, 20);
     shard.approximate.build(Infinity);
@@ -200,7 +204,7 @@ describe('a snapshot', () => {
     for (let step = 1; ; step++) {
       const faulty = failingAt(step);
       const outcome = await folder(faulty.fs)
-        .write(shard, false)
+        .write(shard, shard.nextOffsets(), false)
         .then(
           () => 'written',
           (error: unknown) => error,
@@ -219,7 +223,7 @@ describe('a snapshot', () => {
       await rm(base, { recursive: true });
       const again = createShard();
       fill(again, 0, 60);
-      await folder().write(again, false);
+      await folder().write(again, again.nextOffsets(), false);
     }
     expect([...failedAt].sort()).toEqual([
       'makeFolder',
@@ -246,7 +250,9 @@ describe('a snapshot', () => {
         return diskSnapshotFs.open(path, flags);
       },
     };
-    await expect(folder(losing).write(shard, false)).rejects.toMatchObject({ code: 'SNAPSHOT_NOT_WRITTEN' });
+    await expect(folder(losing).write(shard, shard.nextOffsets(), false)).rejects.toMatchObject({
+      code: 'SNAPSHOT_NOT_WRITTEN',
+    });
     expect(await names()).toEqual([]);
   });
 });

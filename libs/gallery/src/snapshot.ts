@@ -78,13 +78,18 @@ export class SnapshotFolder {
   /**
    * The shard must not change until this settles; searches may go on.
    *
+   * @param nextOffsets by partition, exclusive: where to go on reading; at most as far as the shard has
    * @param replacesOlder templates were destroyed since the last one, so that no other copy may stay
    * @throws Failure SNAPSHOT_NOT_WRITTEN (what was there is still there), SNAPSHOT_OLD_NOT_REMOVED (the new one is good)
    */
-  async write(shard: GalleryShard, replacesOlder: boolean): Promise<WrittenSnapshot> {
+  async write(
+    shard: GalleryShard,
+    nextOffsets: ReadonlyMap<number, Offset>,
+    replacesOlder: boolean,
+  ): Promise<WrittenSnapshot> {
     let written: WrittenSnapshot;
     try {
-      written = await this.#writeNew(shard, replacesOlder);
+      written = await this.#writeNew(shard, nextOffsets, replacesOlder);
     } catch (cause) {
       await this.#removeTemporary().catch(() => {}); // The next snapshot tries again; the cause is what matters.
       throw new Failure('SNAPSHOT_NOT_WRITTEN', 'The snapshot could not be written.', true, { cause });
@@ -126,7 +131,11 @@ export class SnapshotFolder {
     return (await this.fs.list(this.base)).some((name) => name.startsWith('quarantine-'));
   }
 
-  async #writeNew(shard: GalleryShard, replacesOlder: boolean): Promise<WrittenSnapshot> {
+  async #writeNew(
+    shard: GalleryShard,
+    nextOffsets: ReadonlyMap<number, Offset>,
+    replacesOlder: boolean,
+  ): Promise<WrittenSnapshot> {
     const { fs, base } = this;
     await this.#removeTemporary();
     const sequence = 1 + (await this.#lastSequence());
@@ -147,7 +156,7 @@ export class SnapshotFolder {
       ...this.identity,
       sequence,
       createdAt: new Date().toISOString(),
-      nextOffsets: [...shard.nextOffsets()].map(([partition, nextOffset]) => ({ partition, nextOffset })),
+      nextOffsets: [...nextOffsets].map(([partition, nextOffset]) => ({ partition, nextOffset })),
       templates: shard.size,
       ...(hasGraph && { graph }),
       replacesOlder,

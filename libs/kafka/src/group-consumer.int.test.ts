@@ -1,7 +1,8 @@
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { clientForTests, createTopic, eventually, uniqueTopic } from '#testkit/kafka-test-helpers.js';
+import { clientForTests, createTopic, eventually, silentLog, uniqueTopic } from '#testkit/kafka-test-helpers.js';
 import { RestartableBroker } from '#testkit/restartable-broker.js';
 import { pause } from './backoff.js';
+import { freePort } from './free-port.js';
 import type { GroupBatch, GroupConsumer, GroupConsumerOptions } from './group-consumer.js';
 import type { KafkaClient } from './kafka-client.js';
 
@@ -174,6 +175,21 @@ describe('group consumer', () => {
     await eventually(() => expect(heir.values).toHaveLength(3));
     await heir.consumer.close();
   });
+
+  it('leaves nothing behind of an attempt that met no broker', async () => {
+    const lostAttempts: unknown[] = [];
+    const note = (event: string): void => void (event === 'kafka.group.restarting' && lostAttempts.push(event));
+    const own = clientForTests(`127.0.0.1:${await freePort()}`, { ...silentLog, debug: note, warn: note });
+    const { consumer } = consume({ groupId: 'nobody', topics: ['nothing'] }, own);
+    const timersAfter = async (attempts: number): Promise<number> => {
+      await eventually(() => expect(lostAttempts.length).toBeGreaterThanOrEqual(attempts), { timeoutMs: 50_000 });
+      return process.getActiveResourcesInfo().filter((kind) => kind === 'Timeout').length;
+    };
+    const before = await timersAfter(1);
+    expect(await timersAfter(6)).toBeLessThan(before + 3);
+    await consumer.close();
+    await own.close();
+  }, 90_000);
 
   it('goes on after the broker was killed and came back, with nothing lost', async () => {
     const broker = await RestartableBroker.start();

@@ -180,7 +180,7 @@ export class GroupConsumer {
       retry: { retries: 3, initialRetryTime: 100, maxRetryTime: 1_000, restartOnFailure: async () => false },
     });
     this.lastSignOfLifeMs = Date.now();
-    const ended = this.watch(consumer);
+    const watch = this.watch(consumer);
     const commits = setInterval(() => void this.commit(consumer), COMMIT_INTERVAL_MS);
     try {
       await consumer.connect();
@@ -192,9 +192,11 @@ export class GroupConsumer {
         eachBatch: (payload) => this.eachBatch(payload, consumer),
       });
       this.consumer = consumer;
-      return await Promise.race([ended, run.then(() => ended)]);
+      return await Promise.race([watch.ended, run.then(() => watch.ended)]);
     } finally {
       clearInterval(commits);
+      // Also when it never ran, in an outage: each attempt would leave its timer and its consumer behind.
+      watch.end(undefined);
       await this.endGeneration(consumer);
       this.consumer = undefined;
       const left = within(DISCONNECT_TIMEOUT_MS, 'the consumer did not disconnect', consumer.disconnect());
@@ -204,8 +206,8 @@ export class GroupConsumer {
     }
   }
 
-  /** Follows the consumer's events. Resolves with why it ended: crashed, stuck, or told to stop. */
-  private watch(consumer: Consumer): Promise<unknown> {
+  /** Follows the consumer's events until `end`. `ended` has why it ended: crashed, stuck, or told to stop. */
+  private watch(consumer: Consumer): { readonly ended: Promise<unknown>; readonly end: (cause: unknown) => void } {
     const { events } = consumer;
     const alive = () => {
       // Fetching without an assignment is not life: a join that failed silently looks so.
@@ -219,21 +221,21 @@ export class GroupConsumer {
       alive();
     });
     consumer.on(events.REBALANCING, () => void this.endGeneration(consumer));
-    return new Promise((resolve) => {
-      const watchdog = setInterval(() => {
-        const silentMs = Date.now() - this.lastSignOfLifeMs;
-        if (silentMs > STUCK_AFTER_MS && this.handlers.size === 0) end(new Error(`no sign of life for ${silentMs} ms`));
-      }, STUCK_AFTER_MS / 10);
-      const end = (cause: unknown) => {
-        clearInterval(watchdog);
-        this.stopping.signal.removeEventListener('abort', stopped);
-        resolve(cause);
-      };
-      const stopped = () => end(undefined);
-      this.stopping.signal.addEventListener('abort', stopped, { once: true });
-      if (this.stopping.signal.aborted) stopped();
-      consumer.on(events.CRASH, ({ payload }) => end(payload.error));
-    });
+    const { promise: ended, resolve } = Promise.withResolvers<unknown>();
+    const watchdog = setInterval(() => {
+      const silentMs = Date.now() - this.lastSignOfLifeMs;
+      if (silentMs > STUCK_AFTER_MS && this.handlers.size === 0) end(new Error(`no sign of life for ${silentMs} ms`));
+    }, STUCK_AFTER_MS / 10);
+    const end = (cause: unknown) => {
+      clearInterval(watchdog);
+      this.stopping.signal.removeEventListener('abort', stopped);
+      resolve(cause);
+    };
+    const stopped = () => end(undefined);
+    this.stopping.signal.addEventListener('abort', stopped, { once: true });
+    if (this.stopping.signal.aborted) stopped();
+    consumer.on(events.CRASH, ({ payload }) => end(payload.error));
+    return { ended, end };
   }
 
   private beginGeneration(consumer: Consumer, memberAssignment: Record<string, number[]>): void {

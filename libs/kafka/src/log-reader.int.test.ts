@@ -189,6 +189,49 @@ describe('log reader', () => {
     await reader.close();
   });
 
+  it('says since when a partition lacks something, also while its batch waits for a handler slot', async () => {
+    const topic = await createTopic(client, 'behind', 2);
+    let release!: () => void;
+    const released = new Promise<void>((resolve) => (release = resolve));
+    const handling: number[] = [];
+    const { reader } = collect(topic, {
+      partitions: [0, 1],
+      concurrency: 1,
+      onBatch: async ({ partition }) => {
+        handling.push(partition);
+        await released;
+      },
+    });
+    await reader.caughtUp();
+    expect([0, 1].map((partition) => reader.progress(partition).behindSinceMs)).toEqual([undefined, undefined]);
+    const publisher = client.publisher();
+    const publishedAtMs = Date.now();
+    await publisher.publish({ topic, key: null, partition: 0, value: 'first' });
+    await eventually(() => expect(handling).toEqual([0]));
+    await publisher.publish({ topic, key: null, partition: 1, value: 'second' });
+    await pause(2_000);
+    expect(handling).toEqual([0]);
+    const nowMs = Date.now();
+    for (const partition of [0, 1]) {
+      const { behindSinceMs, answeredAtMs } = reader.progress(partition);
+      expect(behindSinceMs).toBeLessThan(nowMs - 1_500);
+      // At most a long poll before the record was there.
+      expect(behindSinceMs).toBeGreaterThan(publishedAtMs - 1_000);
+      expect(answeredAtMs).toBeGreaterThan(nowMs - 1_000);
+    }
+    release();
+    await eventually(() => {
+      for (const partition of [0, 1]) expect(reader.progress(partition).behindSinceMs).toBeUndefined();
+    });
+    expect(reader.nextOffsets()).toEqual(
+      new Map([
+        [0, 1],
+        [1, 1],
+      ]),
+    );
+    await reader.close();
+  });
+
   it('hands a record over within some milliseconds of its publication', async () => {
     const topic = await createTopic(client, 'latency');
     const publisher = client.publisher();

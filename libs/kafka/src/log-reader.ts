@@ -14,6 +14,7 @@ import type { Offset } from '#domain/ids.js';
 import { backoffMs, pause } from './backoff.js';
 import { KafkaConnection, type FetchedPartition, type LogEnds } from './kafka-connection.js';
 import type { KafkaLog, KafkaRecord } from './kafka-record.js';
+import { LogFreshness } from './log-freshness.js';
 
 export interface LogBatch {
   readonly partition: number;
@@ -59,6 +60,12 @@ export interface ReadProgress {
   readonly highWatermark: Offset;
   /** When the broker last answered for this partition, milliseconds since 1970. */
   readonly answeredAtMs: number;
+  /**
+   * Everything that was in the log at this time has been handled, milliseconds since 1970; undefined when everything
+   * below `highWatermark` has been. Whether a record waits in the log, in a fetched batch or for its handler makes no
+   * difference. Before the first catching up: when the reader was started.
+   */
+  readonly behindSinceMs: number | undefined;
 }
 
 const CONCURRENCY = 4;
@@ -83,6 +90,7 @@ interface PartitionState {
   /** What `caughtUp` waits for. */
   targetOffset: Offset;
   answeredAtMs: number;
+  readonly freshness: LogFreshness;
   waiting: LogBatch[];
   handling: Promise<void> | undefined;
   emptyAnswers: number;
@@ -125,8 +133,13 @@ export class LogReader {
   progress(partition: number): ReadProgress {
     const state = this.states.get(partition);
     if (state === undefined) throw new RangeError(`partition ${partition} of ${this.options.topic} is not read here`);
-    const { nextOffset, highWatermark, answeredAtMs } = state;
-    return { nextOffset, highWatermark, answeredAtMs };
+    const { nextOffset, highWatermark, answeredAtMs, freshness } = state;
+    return { nextOffset, highWatermark, answeredAtMs, behindSinceMs: freshness.behindSinceMs };
+  }
+
+  /** By partition, exclusive: every record below it has been handled. Empty before `start`. */
+  nextOffsets(): Map<number, Offset> {
+    return new Map([...this.states].map(([partition, { nextOffset }]) => [partition, nextOffset]));
   }
 
   /** By partition, how many offsets lie between what was handled and the end that the broker last reported. */
@@ -187,6 +200,7 @@ export class LogReader {
     const requested = typeof from === 'string' ? undefined : from.get(partition);
     let position = requested ?? (from === 'end' ? high : low);
     if (position < low || position > high) position = this.moveIntoRange(partition, position, true, { low, high });
+    const nowMs = Date.now();
     return {
       partition,
       explicit: requested !== undefined,
@@ -194,7 +208,8 @@ export class LogReader {
       nextOffset: position,
       highWatermark: high,
       targetOffset: high,
-      answeredAtMs: Date.now(),
+      answeredAtMs: nowMs,
+      freshness: new LogFreshness(position, high, nowMs),
       waiting: [],
       handling: undefined,
       emptyAnswers: 0,
@@ -300,6 +315,7 @@ export class LogReader {
     let { nextOffset } = fetched;
     state.highWatermark = highWatermark;
     state.answeredAtMs = Date.now();
+    state.freshness.sawEnd(highWatermark, state.answeredAtMs);
     if (nextOffset === state.fetchOffset) {
       if (nextOffset >= highWatermark) {
         state.emptyAnswers = 0;
@@ -345,6 +361,7 @@ export class LogReader {
     }
     state.waiting.shift();
     state.nextOffset = batch.nextOffset;
+    state.freshness.handledTo(batch.nextOffset);
     if (this.caughtUpWaiters.length > 0 && this.isCaughtUp()) {
       for (const { resolve } of this.caughtUpWaiters.splice(0)) resolve();
     }
@@ -362,6 +379,8 @@ export class LogReader {
     state.fetchOffset = position;
     state.nextOffset = position;
     state.highWatermark = ends.high;
+    state.freshness.handledTo(position);
+    state.freshness.sawEnd(ends.high, Date.now());
     state.targetOffset = Math.min(state.targetOffset, ends.high) as Offset;
     if (this.isCaughtUp()) for (const { resolve } of this.caughtUpWaiters.splice(0)) resolve();
   }

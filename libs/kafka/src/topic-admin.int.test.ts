@@ -36,6 +36,12 @@ describe('topic admin', () => {
     });
   });
 
+  it('knows the cluster by an id of its own, the same each time', async () => {
+    const clusterId = await client.topicAdmin().clusterId();
+    expect(clusterId).toMatch(/^[\w-]{22}$/);
+    expect(await client.topicAdmin().clusterId()).toBe(clusterId);
+  });
+
   it('reports differing settings, alters them only when asked, keeps the others, and never grows a topic', async () => {
     const admin = client.topicAdmin();
     const name = uniqueTopic('differs');

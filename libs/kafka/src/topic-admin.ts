@@ -123,6 +123,11 @@ export class TopicAdmin {
     return this.withAdmin(async (admin) => (await admin.describeCluster()).brokers.length);
   }
 
+  /** Kafka's own id, of 22 characters: another one is another log, whatever the topics are called. @throws Failure KAFKA_UNAVAILABLE */
+  async clusterId(): Promise<string> {
+    return this.withAdmin(async (admin) => (await admin.describeCluster()).clusterId);
+  }
+
   private async withAdmin<T>(use: (admin: Admin) => Promise<T>): Promise<T> {
     const admin = this.kafka.admin({ retry: { retries: 3 } });
     try {

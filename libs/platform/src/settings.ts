@@ -121,7 +121,7 @@ export const SETTINGS = {
   SNAPSHOT_DIR: setting(
     z.string(),
     (text) => join(text('DATA_DIR'), 'snapshots', `shard-${text('SHARD')}-of-${text('SHARDS')}`),
-    'Folder of the index’s snapshots.',
+    'Folder of the snapshots of one index process alone: what it did not write itself is removed.',
     '`DATA_DIR/snapshots/shard-<SHARD>-of-<SHARDS>`',
   ),
   SNAPSHOT_INTERVAL_SECONDS: setting(count(1, 86_400), '300', 'Seconds between snapshots while templates change.'),

@@ -1,0 +1,175 @@
+import { randomBytes } from 'node:crypto';
+import { mkdtemp, rm } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from 'vitest';
+import { encodeTemplate, templateHeaders } from '#contracts/template-record.js';
+import { galleryTemplates } from '#contracts/topics.js';
+import { FRESH_WITHIN_MS } from '#domain/gather.js';
+import { imageId, modelId, offset, subjectId, type ModelId } from '#domain/ids.js';
+import { ShardHost, type ShardWorkerOptions } from '#gallery/shard-host.js';
+import { pause } from '#kafka/backoff.js';
+import type { KafkaClient } from '#kafka/kafka-client.js';
+import { IndexMetrics } from '#platform/metrics.js';
+import { clientForTests, eventually, silentLog } from '#testkit/kafka-test-helpers.js';
+import { GalleryReplica } from './gallery-replica.js';
+
+const DIMENSION = 8;
+/** One more than the reader has handler slots. */
+const PARTITIONS = [0, 1, 2, 3, 4];
+const LAST = 4;
+
+let kafka: KafkaClient;
+let clusterId: string;
+beforeAll(async () => {
+  kafka = clientForTests();
+  clusterId = await kafka.topicAdmin().clusterId();
+});
+afterAll(() => kafka.close());
+
+let model: ModelId;
+let snapshotFolder: string;
+const fatal: unknown[] = [];
+const replicas: GalleryReplica[] = [];
+
+beforeEach(async () => {
+  model = modelId(randomBytes(8).toString('hex'));
+  snapshotFolder = await mkdtemp(join(tmpdir(), 'replica-'));
+  await topics(galleryTemplates(model), PARTITIONS.length);
+});
+
+afterEach(async () => {
+  await Promise.all(replicas.splice(0).map((replica) => replica.close()));
+  await rm(snapshotFolder, { recursive: true, force: true });
+  expect(fatal.splice(0)).toEqual([]);
+});
+
+async function topics(name: string, partitions: number): Promise<void> {
+  await kafka.topicAdmin().applyTopics([{ name, partitions, replication: 1, config: {} }]);
+}
+
+const deadLetters = (): string => `${galleryTemplates(model)}.dead-letters`;
+
+function shard(more: Partial<ShardWorkerOptions> = {}): ShardWorkerOptions {
+  return {
+    clusterId,
+    modelId: model,
+    dimension: DIMENSION,
+    layout: { shards: 1, shard: 0, workers: 1, worker: 0 },
+    partitions: PARTITIONS,
+    snapshotFolder,
+    autoExactMaxTemplates: 1_000,
+    ...more,
+  };
+}
+
+async function open(): Promise<GalleryReplica> {
+  const options = { modelId: model, dimension: DIMENSION, shard: 0 };
+  const replica = new GalleryReplica(kafka, kafka.publisher(), options, new IndexMetrics(), silentLog, (error) =>
+    fatal.push(error),
+  );
+  replicas.push(replica);
+  await replica.openWorkers([shard()]);
+  await replica.followLog();
+  return replica;
+}
+
+/** What the newest snapshot would start from. */
+async function restored(): Promise<ShardHost['restored']> {
+  const host = await ShardHost.start(shard());
+  await host.close({ snapshot: false });
+  return host.restored;
+}
+
+async function publishTemplate(partition: number, sourceOffset = 0): Promise<void> {
+  const id = imageId(`image-${partition}`);
+  const record = {
+    modelId: model,
+    metadata: { imageId: id, subjectId: subjectId('subject') },
+    source: { sourceOffset: offset(sourceOffset), acceptedAtMs: Date.now() },
+  };
+  const vector = Float32Array.from({ length: DIMENSION }, (_, i) => (i === partition ? 1 : 0));
+  const headers = templateHeaders(record, '/test');
+  const topic = galleryTemplates(model);
+  await kafka.publisher().publish({ topic, partition, key: id, value: encodeTemplate(vector), headers });
+}
+
+/** Ends in a dead letter, which its handler waits for. */
+async function publishPoison(partition: number): Promise<void> {
+  const topic = galleryTemplates(model);
+  await kafka.publisher().publish({ topic, partition, key: `poison-${partition}`, value: 'not a template' });
+}
+
+async function coverageOf(replica: GalleryReplica, partition: number) {
+  const [answer] = replica.search({ probe: undefined, k: 0, mode: 'auto', filter: undefined });
+  return (await answer!).coverage.find((part) => part.partition === partition)!;
+}
+
+describe('a replica of a shard', () => {
+  it('says how long a partition has been behind while others take every handler slot', async () => {
+    const replica = await open();
+    expect(await coverageOf(replica, LAST)).toMatchObject({ watermark: 0, behindMs: 0 });
+    // There is no topic for dead letters yet, so that these four handlers wait.
+    for (const partition of PARTITIONS) if (partition !== LAST) await publishPoison(partition);
+    await eventually(async () => expect((await coverageOf(replica, LAST - 1)).watermark).toBe(1));
+    await publishTemplate(LAST);
+    await pause(FRESH_WITHIN_MS + 500);
+    const { watermark, behindMs } = await coverageOf(replica, LAST);
+    expect(watermark).toBe(0);
+    expect(behindMs).toBeGreaterThan(FRESH_WITHIN_MS);
+
+    await topics(deadLetters(), 1);
+    await eventually(async () => {
+      expect(await coverageOf(replica, LAST)).toMatchObject({ watermark: 1, enrolled: 1, behindMs: 0 });
+    });
+  });
+
+  it('writes no snapshot that is past a record whose dead letter is still to be published', async () => {
+    const replica = await open();
+    await publishTemplate(0);
+    await eventually(async () => expect((await coverageOf(replica, 0)).watermark).toBe(1));
+    await publishPoison(0);
+    await publishTemplate(1);
+    await eventually(async () => {
+      expect((await coverageOf(replica, 0)).watermark).toBe(2);
+      expect(await coverageOf(replica, 1)).toMatchObject({ watermark: 1, behindMs: 0 });
+    });
+    expect(await replica.snapshot('timer')).toBe(true);
+    // As a process that is killed now would find it.
+    const atKill = await restored();
+    expect(atKill.templates).toBe(2);
+    expect([atKill.nextOffsets.get(0), atKill.nextOffsets.get(1)]).toEqual([1, 1]);
+
+    await topics(deadLetters(), 1);
+    await eventually(async () => {
+      expect((await kafka.topicAdmin().topicOffsets(deadLetters())).get(0)!.high).toBe(1);
+      expect(await replica.snapshot('timer')).toBe(true);
+      expect((await restored()).nextOffsets.get(0)).toBe(2);
+    });
+  });
+
+  it('starts anew from the log when its snapshot is of another cluster, however well the offsets fit', async () => {
+    await publishTemplate(0);
+    const other = await ShardHost.start(shard({ clusterId: 'TnE4Rk1vUXhTN1dIYjFhMw' }));
+    await other.apply([], [{ partition: 0, nextOffset: offset(1) }]);
+    await other.close({ snapshot: true });
+    const replica = await open();
+    expect(await coverageOf(replica, 0)).toMatchObject({ watermark: 1, enrolled: 1 });
+  });
+
+  it('keeps what it has replayed when it is closed before the end, even while a handler waits for Kafka', async () => {
+    await publishTemplate(0);
+    await publishPoison(1);
+    await publishTemplate(2);
+    const following = open();
+    following.catch(() => undefined);
+    await eventually(async () => expect((await coverageOf(replicas[0]!, 2)).watermark).toBe(1));
+    await replicas.pop()!.close();
+    await expect(following).rejects.toMatchObject({ code: 'READER_STOPPED' });
+    const { templates, nextOffsets } = await restored();
+    expect(templates).toBe(2);
+    expect([0, 1, 2].map((partition) => nextOffsets.get(partition))).toEqual([1, 0, 1]);
+    // So that the handler that still waits ends with the test.
+    await topics(deadLetters(), 1);
+  });
+});
