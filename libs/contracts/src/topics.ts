@@ -49,7 +49,7 @@ export interface DesiredTopic {
   readonly name: string;
   readonly partitions: number;
   readonly replication: number;
-  /** Kafka's own setting names. */
+  /** Kafka's own setting names; one that is not named is not looked at. */
   readonly config: Readonly<Record<string, string>>;
 }
 

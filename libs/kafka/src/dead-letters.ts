@@ -2,6 +2,7 @@
  * What could not be handled goes to `<topic>.dead-letters` as a reference to its source, with the cause: never the
  * value, which may be an image or a template and would outlive its erasure there. A replay reads the source again.
  */
+import { deadLetters } from '#contracts/topics.js';
 import type { KafkaRecord, OutgoingRecord } from './kafka-record.js';
 
 export interface DeadLetterCause {
@@ -26,10 +27,6 @@ export interface DeadLetter extends DeadLetterCause {
 
 const DETAIL_CHARACTERS_MAX = 500;
 
-export function deadLetterTopic(topic: string): string {
-  return `${topic}.dead-letters`;
-}
-
 export function deadLetterFor(
   record: Pick<KafkaRecord, 'topic' | 'partition' | 'offset' | 'key'>,
   cause: DeadLetterCause,
@@ -46,7 +43,7 @@ export function deadLetterFor(
     at: new Date(nowMs).toISOString(),
   };
   return {
-    topic: deadLetterTopic(record.topic),
+    topic: deadLetters(record.topic),
     key: record.key,
     value: JSON.stringify(letter),
     headers: { 'content-type': 'application/json' },

@@ -1,7 +1,8 @@
+import type { DesiredTopic } from '#contracts/topics.js';
 import { Failure } from '#domain/errors.js';
 import { pause } from './backoff.js';
 import type { KafkaLog } from './kafka-record.js';
-import type { DesiredTopic, TopicAdmin } from './topic-admin.js';
+import type { TopicAdmin } from './topic-admin.js';
 
 const AGAIN_AFTER_MS = 2_000;
 

@@ -3,19 +3,12 @@
  * changed: a keyed topic that grows sends the same key to another partition.
  */
 import kafkajs, { type Admin, type Kafka } from 'kafkajs';
+import type { DesiredTopic } from '#contracts/topics.js';
 import { describeError, Failure } from '#domain/errors.js';
 import type { Offset } from '#domain/ids.js';
 import { backoffMs, pause, within } from './backoff.js';
 import type { KafkaLog } from './kafka-record.js';
 import type { LogEnds } from './kafka-connection.js';
-
-export interface DesiredTopic {
-  readonly name: string;
-  readonly partitions: number;
-  readonly replication: number;
-  /** Kafka's topic settings; one that is not named is not looked at. */
-  readonly config: Readonly<Record<string, string>>;
-}
 
 export interface TopicDifference {
   readonly topic: string;
