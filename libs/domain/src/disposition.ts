@@ -20,6 +20,8 @@ export interface Disposition {
   readonly sourceOffset: Offset;
   /** For `restricted` and `retired`: an erasure of the same image that is still in force. Inclusive. */
   readonly erasedThrough?: Offset;
+  /** The direction that it follows from, which alone may lift it; absent when it was decided elsewhere. */
+  readonly directionId?: string;
 }
 
 /** The greatest source offset that is erased, or undefined when nothing of the image is. Inclusive. */

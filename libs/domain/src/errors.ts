@@ -40,10 +40,17 @@ export class Failure extends CodedError {
     code: string,
     publicText: string,
     readonly retryable: boolean,
-    options?: { cause?: unknown },
+    options?: {
+      cause?: unknown;
+      /** When trying again has a chance, where that is known. */
+      retryAfterSeconds?: number;
+    },
   ) {
     super(code, publicText, options);
+    this.retryAfterSeconds = options?.retryAfterSeconds;
   }
+
+  readonly retryAfterSeconds: number | undefined;
 }
 
 /** For logs: the message of anything thrown, with its causes. */

@@ -1,6 +1,6 @@
 import { describe, expect, it } from 'vitest';
 import { codeOf } from './codes-for-tests.js';
-import { chooseFace, describeFaces, parseFaceChoice, type DetectedFace, type FaceChoice } from './face.js';
+import { chooseFace, describeFaces, parseFaceChoice, sameFace, type DetectedFace, type FaceChoice } from './face.js';
 import { Refusal } from './errors.js';
 
 function face(left: number, top: number, side: number, confidence = 0.9): DetectedFace {
@@ -70,5 +70,22 @@ describe('a face choice in words', () => {
 
   it.each(['', '-1', '1.5', 'first', '1000', ' 1', 'LARGEST'])('refuses %j with BAD_FACE_CHOICE', (text) => {
     expect(codeOf(() => parseFaceChoice(text))).toBe('BAD_FACE_CHOICE');
+  });
+});
+
+describe('the face that was found there before', () => {
+  const box = { left: 10, top: 10, right: 30, bottom: 40 };
+  const shifted = (by: number): { box: typeof box } => ({
+    box: { ...box, left: box.left + by, right: box.right + by },
+  });
+
+  it('is the one that covers its box best, whatever its index is now', () => {
+    expect(sameFace([shifted(-200), shifted(6), shifted(1), shifted(100)], box)).toBe(2);
+    expect(sameFace([{ box }], box)).toBe(0);
+  });
+
+  it('is none where no box covers half of it', () => {
+    expect(sameFace([shifted(8), shifted(-8)], box)).toBeUndefined();
+    expect(sameFace([], box)).toBeUndefined();
   });
 });

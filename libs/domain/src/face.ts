@@ -32,6 +32,9 @@ export interface DetectedFace {
 /** Which face of the image is meant: the index of a returned box, or a rule that the caller states. */
 export type FaceChoice = number | 'largest' | 'central';
 
+/** Two faces of one picture never share so much: the detector would have taken them for one. */
+const SAME_FACE_IOU_MIN = 0.5;
+
 /** @throws Refusal BAD_FACE_CHOICE */
 export function parseFaceChoice(text: string): FaceChoice {
   if (text === 'largest' || text === 'central') return text;
@@ -101,4 +104,33 @@ function squaredDistanceFromCentre(size: {
     const dy = (box.top + box.bottom) / 2 - size.height / 2;
     return dx * dx + dy * dy;
   };
+}
+
+/** 0 for boxes that share nothing, 1 for equal ones. */
+export function intersectionOverUnion(a: FaceBox, b: FaceBox): number {
+  const width = Math.min(a.right, b.right) - Math.max(a.left, b.left);
+  const height = Math.min(a.bottom, b.bottom) - Math.max(a.top, b.top);
+  if (width <= 0 || height <= 0) return 0;
+  return (width * height) / (area(a) + area(b) - width * height);
+}
+
+function area(box: FaceBox): number {
+  return (box.right - box.left) * (box.bottom - box.top);
+}
+
+/**
+ * Which of the faces found is the one that was found there before, in the same picture encoded again.
+ *
+ * @returns the index into `faces`; undefined when none covers the box by half
+ */
+export function sameFace(faces: readonly { readonly box: FaceBox }[], box: FaceBox): number | undefined {
+  let best: number | undefined;
+  let bestShare = SAME_FACE_IOU_MIN;
+  faces.forEach((face, i) => {
+    const share = intersectionOverUnion(face.box, box);
+    if (share < bestShare) return;
+    best = i;
+    bestShare = share;
+  });
+  return best;
 }

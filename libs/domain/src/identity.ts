@@ -18,6 +18,18 @@ export interface Actor {
   readonly system?: string;
 }
 
+/**
+ * Whether two ids are one person's, where a rule needs two people: accounts that differ in case, width or blanks alone
+ * are taken for one. Who may do what is by the id exactly as it is.
+ */
+export function isSamePerson(a: string, b: string): boolean {
+  return plainId(a) === plainId(b);
+}
+
+function plainId(id: string): string {
+  return id.normalize('NFKC').trim().toLowerCase();
+}
+
 export function hasRole(actor: Actor, allowed: readonly Role[]): boolean {
   return actor.roles.some((role) => allowed.includes(role));
 }

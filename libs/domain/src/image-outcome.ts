@@ -1,4 +1,5 @@
 /** What became of a custody image. Every record on `custody.images` ends as exactly one of these. */
+import type { HeldBy } from './direction.js';
 import type { FaceBox } from './face.js';
 import type { ImageId, ModelId, Offset } from './ids.js';
 
@@ -38,5 +39,14 @@ export type ImageOutcome = OutcomeBase &
         readonly reason: string;
         /** Searches leave the image out once they have read this record of `custody.dispositions`. Inclusive. */
         readonly disposition: { readonly partition: number; readonly offset: Offset };
+      }
+    /** An erasure that a hold forbids: the image is kept, and left out of searches. */
+    | {
+        readonly outcome: 'restricted';
+        readonly authority: string;
+        readonly reason: string;
+        readonly heldBy: readonly HeldBy[];
+        /** What lifts the restriction names it. */
+        readonly restrictionId: string;
       }
   );

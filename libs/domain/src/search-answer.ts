@@ -51,6 +51,24 @@ export interface GalleryReport {
   readonly partitionsStale: readonly number[];
 }
 
+/** What two people have decided in place of an approved evaluation, as every answer under it shows. */
+export interface ModelOverrideNotice {
+  readonly decisionId: string;
+  /** Who asked for it, and who approved it. */
+  readonly by: readonly [string, string];
+  /** ISO 8601. */
+  readonly since: string;
+  readonly reason: string;
+}
+
+export interface AppliedThreshold {
+  readonly version: number;
+  readonly score: number;
+  /** Whether the score was measured at a gallery of this size. */
+  readonly evaluated: boolean;
+  readonly override?: ModelOverrideNotice;
+}
+
 export interface SearchAnswer<Shown = Candidate> {
   readonly searchId: SearchId;
   readonly kind: SearchKind;
@@ -60,7 +78,7 @@ export interface SearchAnswer<Shown = Candidate> {
   readonly complete: boolean;
   readonly gallery: GalleryReport;
   readonly mode: UsedMode;
-  readonly threshold: { readonly version: number; readonly score: number; readonly evaluated: boolean };
+  readonly threshold: AppliedThreshold;
   readonly probe: ProbeReport;
   readonly candidates: readonly Shown[];
 }
@@ -68,9 +86,24 @@ export interface SearchAnswer<Shown = Candidate> {
 /** The answer as it is put on record. */
 export type FoundAnswer = SearchAnswer<FoundCandidate>;
 
+/** A candidate whose image was erased, restricted or retired since: its rank is kept, nothing else. */
+export interface WithdrawnCandidate {
+  readonly rank: number;
+  readonly withdrawn: true;
+}
+
+export type ShownAnswer = SearchAnswer<Candidate | WithdrawnCandidate>;
+
 /** The answer as people are shown it. */
-export function shownAnswer(answer: FoundAnswer): SearchAnswer {
-  return { ...answer, candidates: answer.candidates.map(({ sourceOffset: _inside, ...shown }) => shown) };
+export function shownAnswer(answer: FoundAnswer, isWithdrawn: (candidate: FoundCandidate) => boolean): ShownAnswer {
+  return {
+    ...answer,
+    candidates: answer.candidates.map((candidate) => {
+      if (isWithdrawn(candidate)) return { rank: candidate.rank, withdrawn: true as const };
+      const { sourceOffset: _inside, ...shown } = candidate;
+      return shown;
+    }),
+  };
 }
 
 /** Ranks candidates that are sorted best first. */
