@@ -1,6 +1,14 @@
 import { createHash } from 'node:crypto';
 import { describe, expect, it } from 'vitest';
-import { auditEntry, auditLeaf, encodeAuditEntry, type AuditStatement } from './audit-record.js';
+import {
+  auditEntry,
+  auditLeaf,
+  destructionOf,
+  destructionStatement,
+  encodeAuditEntry,
+  parseAuditEntry,
+  type AuditStatement,
+} from './audit-record.js';
 
 const statement: AuditStatement = {
   operation: 'consultation',
@@ -37,5 +45,48 @@ describe('an audit entry', () => {
       leaves.add(auditLeaf(changed).toString('hex'));
     }
     expect(leaves.size).toBe(bytes.length + 1);
+  });
+});
+
+describe('an audit entry that was read', () => {
+  it('is what was written', () => {
+    const entry = auditEntry(statement);
+    expect(parseAuditEntry(encodeAuditEntry(entry))).toEqual(entry);
+  });
+
+  it.each(['', 'no JSON', 'null', '"text"', '{}', '{"eventId":1,"at":"","actor":"","operation":"","action":""}'])(
+    'is none when it is %j',
+    (text) => {
+      expect(parseAuditEntry(Buffer.from(text))).toBeUndefined();
+    },
+  );
+
+  it.each([
+    { subjectIds: 'subject-1' },
+    { imageIds: 5 },
+    { recipients: [{}] },
+    { searchId: {} },
+    { system: 1 },
+    { detail: null },
+    { detail: 'x' },
+  ])('is none when somebody has written other things where its ids belong: %j', (other) => {
+    expect(parseAuditEntry(Buffer.from(JSON.stringify({ ...auditEntry(statement), ...other })))).toBeUndefined();
+  });
+});
+
+describe('the entry that ends the retention of others', () => {
+  const destruction = { destructionId: 'd-1', belowIndex: 12, entries: 11 };
+  const by = { actor: 'dp-1', authority: 'retention schedule', reason: 'the end of their retention' };
+
+  it('says which leaves have no entry any more, and on whose decision', () => {
+    const entry = auditEntry(destructionStatement(destruction, by));
+    expect(entry).toMatchObject({ operation: 'erasure', actor: 'dp-1', role: 'data-protection' });
+    expect(destructionOf(entry)).toEqual(destruction);
+  });
+
+  it('is no other entry, whatever its detail says', () => {
+    expect(destructionOf(auditEntry({ ...statement, detail: destruction }))).toBeUndefined();
+    const { detail: _, ...withoutDetail } = destructionStatement(destruction, by);
+    expect(destructionOf(auditEntry(withoutDetail))).toBeUndefined();
   });
 });

@@ -66,3 +66,64 @@ export function encodeAuditEntry(entry: AuditEntry): Buffer {
 export function auditLeaf(encodedEntry: Buffer): Buffer {
   return createHash('sha256').update(encodedEntry).digest();
 }
+
+/** @returns undefined when it is not an entry: only somebody who changed it can have written that */
+export function parseAuditEntry(body: Buffer): AuditEntry | undefined {
+  let json: unknown;
+  try {
+    json = JSON.parse(body.toString('utf8'));
+  } catch {
+    return undefined;
+  }
+  if (typeof json !== 'object' || json === null) return undefined;
+  const entry = json as Partial<Record<keyof AuditEntry, unknown>>;
+  const isEntry =
+    [entry.eventId, entry.at, entry.actor, entry.operation, entry.action].every(isText) &&
+    [entry.searchId, entry.system, entry.role].every((value) => value === undefined || isText(value)) &&
+    [entry.subjectIds, entry.imageIds, entry.recipients].every((value) => value === undefined || isTexts(value)) &&
+    (entry.detail === undefined || (typeof entry.detail === 'object' && entry.detail !== null));
+  return isEntry ? (json as AuditEntry) : undefined;
+}
+
+function isText(value: unknown): boolean {
+  return typeof value === 'string';
+}
+
+function isTexts(value: unknown): boolean {
+  return Array.isArray(value) && value.every(isText);
+}
+
+export const DESTRUCTION_ACTION = 'audit-entries-destroyed';
+
+/** The end of the entries' retention: which leaves have no entry any more, and on whose decision. */
+export interface AuditDestruction {
+  readonly destructionId: string;
+  /** Exclusive: the entries of all leaves below it, except those that say so themselves. */
+  readonly belowIndex: number;
+  readonly entries: number;
+}
+
+/** What is said before entries are destroyed. The entry that says it is never destroyed itself. */
+export function destructionStatement(
+  destruction: AuditDestruction,
+  by: { readonly actor: string; readonly authority: string; readonly reason: string },
+): AuditStatement {
+  return {
+    operation: 'erasure',
+    action: DESTRUCTION_ACTION,
+    actor: by.actor,
+    role: 'data-protection',
+    purpose: by.authority,
+    justification: by.reason,
+    detail: { ...destruction },
+  };
+}
+
+/** @returns what the entry says was destroyed; undefined when it is about something else */
+export function destructionOf(entry: AuditEntry): AuditDestruction | undefined {
+  if (entry.action !== DESTRUCTION_ACTION) return undefined;
+  const { destructionId, belowIndex, entries } = entry.detail ?? {};
+  return typeof belowIndex === 'number' && typeof destructionId === 'string' && typeof entries === 'number'
+    ? { destructionId, belowIndex, entries }
+    : undefined;
+}

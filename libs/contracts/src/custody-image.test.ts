@@ -1,6 +1,6 @@
 import { describe, expect, it } from 'vitest';
 import { codeOf } from '#domain/codes-for-tests.js';
-import type { ImageId, SubjectId } from '#domain/ids.js';
+import type { ImageId, Offset, SubjectId } from '#domain/ids.js';
 import type { Headers } from './cloud-events.js';
 import {
   ASSERTION_HEADER,
@@ -12,7 +12,7 @@ import {
   type CustodyImage,
 } from './custody-image.js';
 import { parseErasureForm } from './erasure-form.js';
-import { parseImageFields } from './image-fields.js';
+import { parseCorrection, parseImageFields } from './image-fields.js';
 
 const id = 'img-1' as ImageId;
 const whole: CustodyImage = {
@@ -33,6 +33,10 @@ describe('custody image headers', () => {
     ['with everything', whole],
     ['with nothing but its ids', { imageId: id, subjectId: 's' as SubjectId }],
     ['with a face by rule', { imageId: id, subjectId: 's' as SubjectId, face: 'central' }],
+    [
+      'that corrects another',
+      { imageId: id, subjectId: 's' as SubjectId, correctionOf: 7 as Offset, photographFrom: 3 as Offset },
+    ],
     ['with the first face', { imageId: id, subjectId: 's' as SubjectId, face: 0 }],
   ])('give back an image %s', (_, image) => {
     expect(parseCustodyImage(id, custodyImageHeaders(image, '/custody', 'image/jpeg'))).toEqual(image);
@@ -46,11 +50,13 @@ describe('custody image headers', () => {
     ['BAD_FACE_CHOICE', { ce_face: 'the left one' }],
     ['BAD_METADATA', { ce_subject: 'img-2' }],
     ['BAD_METADATA', { ce_force: 'x'.repeat(257) }],
+    ['BAD_METADATA', { ce_source: `/${'x'.repeat(256)}` }],
     ['BAD_METADATA', { ce_capturedat: 'yesterday' }],
     ['BAD_METADATA', { ce_capturedat: '2026-02-30' }],
     ['BAD_METADATA', { ce_reviewdue: '03/02/2026' }],
     ['BAD_METADATA', { ce_sex: 'f' }],
     ['BAD_METADATA', { ce_ageband: '30' }],
+    ['BAD_METADATA', { ce_correctionof: '-1' }],
   ])('are refused with %s for %j', (code, change) => {
     const headers = { ...custodyImageHeaders(whole, '/custody', 'image/jpeg'), ...change };
     expect(codeOf(() => parseCustodyImage(id, headers))).toBe(code);
@@ -96,7 +102,8 @@ describe('an erasure over HTTP', () => {
   const form = { imageId: 'img-1', reason: 'Acquitted; no further action.', authority: 'DPA 2018 s.47' };
 
   it('needs an image, a reason and an authority', () => {
-    expect(parseErasureForm(form)).toEqual(form);
+    const { imageId, ...why } = form;
+    expect(parseErasureForm(form)).toEqual({ imageIds: [imageId], ...why });
   });
 
   it.each<[string, Record<string, unknown>]>([
@@ -110,5 +117,34 @@ describe('an erasure over HTTP', () => {
   ])('is refused with %s for %j', (code, change) => {
     expect(codeOf(() => parseErasureForm({ ...form, ...change }))).toBe(code);
     expect(codeOf(() => parseErasureForm(undefined))).toBe('BAD_REQUEST');
+  });
+});
+
+describe('a correction of an image’s metadata', () => {
+  const why = { reason: 'Booked under the wrong record.', authority: 'DPA 2018 s.46' };
+
+  it('names what is to be changed and what is to be removed, and why', () => {
+    const given = { subjectId: 's-2', force: null, reviewDue: '2030-01-01', ...why };
+    expect(parseCorrection(given)).toEqual({
+      fields: { subjectId: 's-2', force: null, reviewDue: '2030-01-01' },
+      ...why,
+    });
+    expect(parseCorrection({ sex: 'female', expectedSourceOffset: 7, ...why })).toMatchObject({
+      expectedSourceOffset: 7,
+    });
+  });
+
+  it.each<[string, Record<string, unknown>]>([
+    ['BAD_REQUEST', {}],
+    ['BAD_REQUEST', { force: 'x', reason: 'typo' }],
+    ['BAD_REQUEST', { force: 'x', authority: '' }],
+    ['BAD_REQUEST', { force: '' }],
+    ['BAD_REQUEST', { sex: 'f' }],
+    ['BAD_REQUEST', { subjectId: null }],
+    ['BAD_REQUEST', { capturedAt: 'yesterday' }],
+    ['BAD_REQUEST', { face: '1' }],
+    ['BAD_SUBJECT_ID', { subjectId: 'Jane Doe' }],
+  ])('is refused with %s for %j', (code, change) => {
+    expect(codeOf(() => parseCorrection({ ...why, ...change }))).toBe(code);
   });
 });

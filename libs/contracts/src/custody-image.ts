@@ -2,7 +2,7 @@
 import { Refusal } from '#domain/errors.js';
 import { parseFaceChoice, type FaceChoice } from '#domain/face.js';
 import type { AgeBand, Sex } from '#domain/gallery.js';
-import { imageId, subjectId, type ImageId, type SubjectId } from '#domain/ids.js';
+import { imageId, offset, subjectId, type ImageId, type Offset, type SubjectId } from '#domain/ids.js';
 import { cloudEventHeaders, expectCloudEvent, extension, requiredExtension, type Headers } from './cloud-events.js';
 import { AGE_BANDS, SEXES, dateOrInstantSchema } from './record-schemas.js';
 
@@ -23,6 +23,13 @@ export interface CustodyImage {
   readonly sex?: Sex;
   readonly ageBand?: AgeBand;
   readonly face?: FaceChoice;
+  /**
+   * A correction: the image as it is held, with other metadata, and the record that the held one came from. What is
+   * erased up to there is not to come back by way of its correction. Inclusive.
+   */
+  readonly correctionOf?: Offset;
+  /** Of a correction: the record that the photograph first came from. Searches of then and now saw the same pixels. */
+  readonly photographFrom?: Offset;
 }
 
 export function custodyImageHeaders(image: CustodyImage, source: string, contentType: string): Headers {
@@ -41,6 +48,8 @@ export function custodyImageHeaders(image: CustodyImage, source: string, content
       sex: image.sex,
       ageband: image.ageBand,
       face: image.face === undefined ? undefined : String(image.face),
+      correctionof: image.correctionOf?.toString(),
+      photographfrom: image.photographFrom?.toString(),
     },
   });
 }
@@ -66,6 +75,8 @@ export function custodyImageId(key: Buffer | null): ImageId {
 /** @throws Refusal HEADER_MISSING, HEADER_UNKNOWN, BAD_SUBJECT_ID, BAD_FACE_CHOICE, BAD_METADATA */
 export function parseCustodyImage(id: ImageId, headers: Headers): CustodyImage {
   expectCloudEvent(headers, CUSTODY_IMAGE_TYPE);
+  // It names the collection in the audit, which could not hold a longer one.
+  text(headers, 'source');
   const subject = extension(headers, 'subject');
   if (subject !== undefined && subject !== id) {
     throw new Refusal('BAD_METADATA', 'ce_subject must be the imageId, as the key is.', { header: 'ce_subject' });
@@ -82,7 +93,18 @@ export function parseCustodyImage(id: ImageId, headers: Headers): CustodyImage {
     ...optional('sex', oneOf(headers, 'sex', SEXES)),
     ...optional('ageBand', oneOf(headers, 'ageband', AGE_BANDS)),
     ...optional('face', face === undefined ? undefined : parseFaceChoice(face)),
+    ...optional('correctionOf', offsetIn(headers, 'correctionof')),
+    ...optional('photographFrom', offsetIn(headers, 'photographfrom')),
   };
+}
+
+function offsetIn(headers: Headers, name: string): Offset | undefined {
+  const given = extension(headers, name);
+  try {
+    return given === undefined ? undefined : offset(given);
+  } catch (cause) {
+    throw new Refusal('BAD_METADATA', `ce_${name} is not an offset.`, { header: `ce_${name}` }, { cause });
+  }
 }
 
 export function optional<K extends string, V>(key: K, value: V | undefined): { [P in K]?: V } {

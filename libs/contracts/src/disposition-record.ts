@@ -15,6 +15,7 @@ const dispositionSchema = z.object({
   reason: z.string(),
   sourceOffset: offsetSchema,
   erasedThrough: offsetSchema.optional(),
+  directionId: z.string().optional(),
 });
 
 export function dispositionHeaders(id: string, source: string): Headers {

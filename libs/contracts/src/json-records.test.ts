@@ -40,6 +40,14 @@ const outcomes: readonly ImageOutcome[] = [
     reason: 'acquitted',
     disposition: { partition: 3, offset: 0 as Offset },
   },
+  {
+    ...base,
+    outcome: 'restricted',
+    authority: 'DPA 2018 s.47',
+    reason: 'acquitted',
+    heldBy: [{ directionId: 'search/1', kind: 'open-search' }],
+    restrictionId: 'r-1',
+  },
 ];
 
 describe('an outcome', () => {

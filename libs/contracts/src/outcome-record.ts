@@ -2,6 +2,7 @@
 import { z } from 'zod';
 import type { ImageOutcome } from '#domain/image-outcome.js';
 import { cloudEventHeaders, JSON_CONTENT, type Headers } from './cloud-events.js';
+import { heldBySchema } from './direction-record.js';
 import { parseJsonValue } from './json-value.js';
 import {
   detectedFaceSchema,
@@ -44,6 +45,14 @@ const outcomeSchema = z.discriminatedUnion('outcome', [
     authority: z.string(),
     reason: z.string(),
     disposition: place,
+  }),
+  z.object({
+    ...base,
+    outcome: z.literal('restricted'),
+    authority: z.string(),
+    reason: z.string(),
+    heldBy: heldBySchema,
+    restrictionId: z.string(),
   }),
 ]);
 

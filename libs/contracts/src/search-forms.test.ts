@@ -1,8 +1,9 @@
 import { describe, expect, it } from 'vitest';
 import { codeOf } from '#domain/codes-for-tests.js';
 import {
-  parseChooseFace,
   parseOperatorForm,
+  parseOutcomeForm,
+  parseRetentionEndForm,
   parseRetrospectiveForm,
   parseSearchListQuery,
   uploadedImage,
@@ -12,6 +13,7 @@ const operator = {
   grounds: 'missing',
   justification: 'Walked into the station and does not know her name.',
   identityUnconfirmed: 'true',
+  deviceId: 'phone-7',
 };
 const retrospective = {
   crimeReference: 'CR/1',
@@ -33,6 +35,9 @@ describe('the operator form', () => {
     ['BAD_REQUEST', { ...operator, reason: 'x' }],
     ['BAD_REQUEST', { ...operator, grounds: ['missing', 'age'] }],
     ['BAD_REQUEST', { ...operator, deviceId: 'x'.repeat(129) }],
+    ['DEVICE_REQUIRED', { ...operator, deviceId: undefined }],
+    ['DEVICE_REQUIRED', { ...operator, deviceId: '' }],
+    ['JUSTIFICATION_PLACEHOLDER', { ...operator, justification: 'Please enter your justification' }],
     ['BAD_FACE_CHOICE', { ...operator, face: 'left' }],
     ['IDENTITY_NOT_STATED_UNCONFIRMED', { ...operator, identityUnconfirmed: '' }],
   ])('is refused with %s for %j', (code, body) => {
@@ -64,21 +69,57 @@ describe('the retrospective form', () => {
 });
 
 describe('the smaller forms', () => {
-  it('choose a face by number or in words, at a version', () => {
-    expect(parseChooseFace({ face: 2, expectedVersion: 2 })).toEqual({ face: 2, expectedVersion: 2 });
-    expect(parseChooseFace({ face: 'largest', expectedVersion: 2 }).face).toBe('largest');
-    expect(codeOf(() => parseChooseFace({ face: 2 }))).toBe('BAD_REQUEST');
-    expect(codeOf(() => parseChooseFace({ face: 'left', expectedVersion: 2 }))).toBe('BAD_FACE_CHOICE');
-  });
-
   it('list searches, 50 unless told otherwise', () => {
-    expect(parseSearchListQuery({})).toEqual({ kind: undefined, state: undefined, cursor: undefined, limit: 50 });
-    expect(parseSearchListQuery({ limit: '7', kind: 'operator' })).toMatchObject({ limit: 7, kind: 'operator' });
-    for (const bad of [{ limit: 'x' }, { kind: 'live' }, { page: '2' }, { state: 'x'.repeat(33) }]) {
+    expect(parseSearchListQuery({})).toEqual({ filter: {}, cursor: undefined, limit: 50 });
+    const query = { limit: '7', kind: 'operator', outcome: 'missing', grounds: 'age', by: 'o-1' };
+    expect(parseSearchListQuery(query)).toMatchObject({
+      limit: 7,
+      filter: { kind: 'operator', outcome: 'missing', grounds: 'age', by: 'o-1' },
+    });
+    const unknown = [{ kind: 'live' }, { page: '2' }, { outcome: 'none' }, { grounds: 'curiosity' }, { from: 'today' }];
+    for (const bad of [{ limit: 'x' }, { state: 'x'.repeat(33) }, ...unknown]) {
       expect(
         codeOf(() => parseSearchListQuery(bad)),
         JSON.stringify(bad),
       ).toBe('BAD_REQUEST');
+    }
+  });
+
+  it('list searches of a time, in whatever form and zone it is given', () => {
+    const { filter } = parseSearchListQuery({ from: '2026-03-01', to: '2026-03-02T01:00:00+01:00' });
+    expect(filter).toMatchObject({ from: '2026-03-01T00:00:00.000Z', to: '2026-03-02T00:00:00.000Z' });
+  });
+
+  it('say what came of a search: one candidate, or none', () => {
+    expect(parseOutcomeForm({ outcome: 'confirmed', rank: 2, notes: '  Named by\n her sister ' })).toEqual({
+      rank: 2,
+      notes: 'Named by her sister',
+    });
+    expect(parseOutcomeForm({ outcome: 'none' })).toEqual({ rank: null, notes: null });
+    expect(parseOutcomeForm({ outcome: 'none', notes: 'Notes: n/a' })).toEqual({ rank: null, notes: null });
+    const confirmed = [
+      { outcome: 'confirmed' },
+      { outcome: 'confirmed', rank: 0 },
+      { outcome: 'confirmed', rank: '1' },
+    ];
+    for (const bad of [...confirmed, {}, { outcome: 'none', rank: 1 }, { outcome: 'perhaps' }, undefined]) {
+      expect(
+        codeOf(() => parseOutcomeForm(bad)),
+        JSON.stringify(bad),
+      ).toBe('BAD_REQUEST');
+    }
+  });
+
+  it('end a search’s retention only with who demands it, why, and that proceedings have ended', () => {
+    const order = { authority: 'MoPI review', reason: 'Acquitted' };
+    expect(parseRetentionEndForm({ ...order, proceedingsEnded: true })).toEqual(order);
+    for (const stated of [undefined, false]) {
+      expect(codeOf(() => parseRetentionEndForm({ ...order, proceedingsEnded: stated }))).toBe(
+        'PROCEEDINGS_NOT_STATED_ENDED',
+      );
+    }
+    for (const bad of [{ ...order, authority: ' ' }, { ...order, reason: '' }, { authority: 'a' }, {}]) {
+      expect(codeOf(() => parseRetentionEndForm({ ...bad, proceedingsEnded: true }))).toBe('BAD_REQUEST');
     }
   });
 

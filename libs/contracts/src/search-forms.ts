@@ -2,11 +2,19 @@
 import { z } from 'zod';
 import { Refusal } from '#domain/errors.js';
 import { parseFaceChoice, type FaceChoice } from '#domain/face.js';
-import { parseOperatorSearch, type OperatorSearchRequest } from '#domain/operator-search.js';
-import { parseRetrospectiveSearch, type RetrospectiveSearchRequest } from '#domain/retrospective-search.js';
+import {
+  GROUNDS,
+  JUSTIFICATION_LENGTH_MAX,
+  parseOperatorSearch,
+  type Grounds,
+  type OperatorOutcome,
+  type OperatorSearchRequest,
+} from '#domain/operator-search.js';
+import { isPlaceholder } from '#domain/placeholder.js';
+import { parseRetrospectiveSearch, type RetrospectiveSearchRequest } from '#domain/retrospective-request.js';
 import type { SearchKind } from '#domain/search-answer.js';
 import { parseJsonValue } from './json-value.js';
-import { galleryFilterSchema } from './record-schemas.js';
+import { dateOrInstantSchema, galleryFilterSchema } from './record-schemas.js';
 
 const text = z.string().optional();
 
@@ -15,7 +23,7 @@ export const operatorFormSchema = z.strictObject({
   justification: text,
   identityUnconfirmed: text,
   face: text,
-  deviceId: z.string().min(1).max(128).optional(),
+  deviceId: z.string().max(128).optional(),
   limit: text,
 });
 
@@ -33,14 +41,43 @@ export const retrospectiveFormSchema = z.strictObject({
 export const searchListSchema = z.strictObject({
   kind: z.enum(['operator', 'retrospective']).optional(),
   state: z.string().max(32).optional(),
+  by: z.string().max(255).optional().describe('Who asked for the search'),
+  officer: z.string().max(255).optional().describe('The investigating officer named'),
+  from: dateOrInstantSchema.optional().describe('Received then or later'),
+  to: dateOrInstantSchema.optional().describe('Received before then'),
+  grounds: z.enum(GROUNDS).optional(),
+  crimeReference: z.string().max(200).optional(),
+  outcome: z
+    .enum(['missing', 'recorded'])
+    .optional()
+    .describe('Of operator-initiated searches: whether the officer has recorded what came of it'),
   cursor: z.string().max(512).optional(),
   limit: z.coerce.number().int().default(50),
 });
 
-export const chooseFaceSchema = z.strictObject({
-  face: z.union([z.number().int().nonnegative(), z.string()]),
-  expectedVersion: z.number().int().positive(),
+/** What an officer says came of a search: the candidate confirmed by other means, or none of those shown. */
+export const outcomeFormSchema = z.discriminatedUnion('outcome', [
+  z.strictObject({
+    outcome: z.literal('confirmed'),
+    rank: z.number().int().positive(),
+    notes: z.string().max(JUSTIFICATION_LENGTH_MAX).optional(),
+  }),
+  z.strictObject({ outcome: z.literal('none'), notes: z.string().max(JUSTIFICATION_LENGTH_MAX).optional() }),
+]);
+
+/** The end of a search's retention, as somebody orders it who may. */
+export const retentionEndFormSchema = z.strictObject({
+  authority: z.string().trim().min(1).max(200).describe('What demands or permits it'),
+  reason: z.string().trim().min(1).max(JUSTIFICATION_LENGTH_MAX),
+  proceedingsEnded: z
+    .boolean()
+    .optional()
+    .describe('The statement that no proceedings are open in which the search is material'),
 });
+export interface RetentionEndRequest {
+  readonly authority: string;
+  readonly reason: string;
+}
 
 /** @throws Refusal BAD_REQUEST naming the field, and the domain's own */
 export function parseOperatorForm(body: unknown): OperatorSearchRequest {
@@ -62,21 +99,56 @@ export function parseRetrospectiveForm(body: unknown, operatorId: string): Retro
   );
 }
 
-/** @throws Refusal BAD_REQUEST, BAD_FACE_CHOICE */
-export function parseChooseFace(body: unknown): { face: FaceChoice; expectedVersion: number } {
-  const { face, expectedVersion } = parse(chooseFaceSchema, body);
-  return { face: parseFaceChoice(String(face)), expectedVersion };
+/** What a list of searches is narrowed to. */
+export interface SearchListFilter {
+  readonly kind?: SearchKind | undefined;
+  readonly state?: string | undefined;
+  /** Who asked for the search. */
+  readonly by?: string | undefined;
+  /** The investigating officer named. */
+  readonly officer?: string | undefined;
+  /** ISO 8601 instants of receipt: from then, inclusive, to then, exclusive. */
+  readonly from?: string | undefined;
+  readonly to?: string | undefined;
+  readonly grounds?: Grounds | undefined;
+  readonly crimeReference?: string | undefined;
+  readonly outcome?: 'missing' | 'recorded' | undefined;
+}
+
+export interface SearchListQuery {
+  readonly filter: SearchListFilter;
+  readonly cursor: string | undefined;
+  readonly limit: number;
 }
 
 /** @throws Refusal BAD_REQUEST */
-export function parseSearchListQuery(query: unknown): {
-  kind: SearchKind | undefined;
-  state: string | undefined;
-  cursor: string | undefined;
-  limit: number;
-} {
-  const { kind, state, cursor, limit } = parse(searchListSchema, query);
-  return { kind, state, cursor, limit };
+export function parseSearchListQuery(query: unknown): SearchListQuery {
+  const { cursor, limit, from, to, ...filter } = parse(searchListSchema, query);
+  return { filter: { ...filter, from: instantOf(from), to: instantOf(to) }, cursor, limit };
+}
+
+/** A date is its first instant in UTC; instants in one form can be compared as text. */
+function instantOf(text: string | undefined): string | undefined {
+  return text === undefined ? undefined : new Date(text).toISOString();
+}
+
+/** @throws Refusal BAD_REQUEST */
+export function parseOutcomeForm(body: unknown): OperatorOutcome {
+  const form = parse(outcomeFormSchema, body);
+  const notes = (form.notes ?? '').trim().replace(/\s+/g, ' ');
+  return { rank: form.outcome === 'confirmed' ? form.rank : null, notes: isPlaceholder(notes) ? null : notes };
+}
+
+/** @throws Refusal BAD_REQUEST, PROCEEDINGS_NOT_STATED_ENDED */
+export function parseRetentionEndForm(body: unknown): RetentionEndRequest {
+  const { authority, reason, proceedingsEnded } = parse(retentionEndFormSchema, body);
+  if (proceedingsEnded !== true) {
+    throw new Refusal(
+      'PROCEEDINGS_NOT_STATED_ENDED',
+      'State proceedingsEnded=true: candidates, notes and the probe’s hash are kept until proceedings have ended.',
+    );
+  }
+  return { authority, reason };
 }
 
 /** @throws Refusal IMAGE_EMPTY */

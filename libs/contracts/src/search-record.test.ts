@@ -1,18 +1,20 @@
 import { describe, expect, it } from 'vitest';
 import { codeOf } from '#domain/codes-for-tests.js';
-import type { Offset, SearchId } from '#domain/ids.js';
+import type { ImageId, Offset, SearchId } from '#domain/ids.js';
 import { ASSERTION_HEADER } from './custody-image.js';
+import { partitionFor } from './murmur2.js';
 import {
   parseSearchCommand,
   parseSearchEvent,
   parseSearchRequestFields,
-  searchCommandHeaders,
+  searchCommandRecord,
   searchEventHeaders,
   searchEventKey,
   searchRequestHeaders,
   type SearchCommand,
   type SearchEvent,
 } from './search-record.js';
+import { SEARCHES_COMMANDS } from './topics.js';
 
 const id = '0b5f7f0e-7d1c-4a7e-9a52-5c6b9a1d2e3f' as SearchId;
 const json = (value: unknown): Buffer => Buffer.from(JSON.stringify(value));
@@ -47,26 +49,45 @@ describe('a search request', () => {
 });
 
 describe('a search command', () => {
-  const command: SearchCommand = {
-    commandId: '1c5f7f0e-7d1c-4a7e-9a52-5c6b9a1d2e3f',
+  const base = {
+    commandId: '1c5f7f0e-7d1c-8a7e-9a52-5c6b9a1d2e3f',
     searchId: id,
-    type: 'CHOOSE_FACE',
-    face: 2,
-    expectedVersion: 2,
     by: 'op-1',
-  };
+    roles: ['operator'],
+    digest: 'ab',
+  } as const;
+  const words = 'Dieselbe Narbe über der Braue ŵ';
+  const commands: readonly SearchCommand[] = [
+    { ...base, type: 'CHOOSE_FACE', face: 2, expectedVersion: 2 },
+    { ...base, type: 'VIEW_CANDIDATE', rank: 3 },
+    { ...base, type: 'OPERATOR_DECISION', outcome: 'possible-match', rank: 1, features: words, expectedVersion: 5 },
+    { ...base, type: 'OPERATOR_DECISION', outcome: 'no-match', notes: words, expectedVersion: 5 },
+    { ...base, type: 'PEER_REVIEW', outcome: 'agree', rank: 1, notes: words, expectedVersion: 7 },
+    { ...base, type: 'OFFICER_DECISION', outcome: 'add-suspect', corroboration: words, expectedVersion: 8 },
+    { ...base, type: 'REASSIGN', investigatingOfficer: 'io-2', expectedVersion: 1 },
+    { ...base, type: 'RETRY', expectedVersion: 4 },
+    { ...base, type: 'REVIEW_PARTIAL', expectedVersion: 4 },
+    { ...base, type: 'CLOSE', notes: words, expectedVersion: 9 },
+    { ...base, roles: ['system'], type: 'WITHDRAW_CANDIDATE', imageId: 'img-1' as ImageId, reason: 'erased' },
+  ];
 
-  it('comes back whole', () => {
-    expect(parseSearchCommand(json(command))).toEqual(command);
-    expect(searchCommandHeaders(command, '/query')).toMatchObject({ ce_subject: id });
+  it.each(commands)('$type comes back whole, on the partition of its search', (command) => {
+    const record = searchCommandRecord(command, '/query');
+    expect(parseSearchCommand(Buffer.from(record.value!))).toEqual(command);
+    expect(record).toMatchObject({ topic: SEARCHES_COMMANDS, key: id, partition: partitionFor(Buffer.from(id), 12) });
+    expect(record.headers).toMatchObject({ ce_subject: id });
   });
 
   it.each([
     ['RECORD_NOT_JSON', null],
-    ['RECORD_SCHEMA', json({ ...command, type: 'CLOSE' })],
-    ['RECORD_SCHEMA', json({ ...command, expectedVersion: 0 })],
-    ['RECORD_SCHEMA', json({ ...command, face: 'left' })],
-    ['RECORD_SCHEMA', json({ ...command, searchId: 'x' })],
+    ['RECORD_SCHEMA', json({ ...commands[0], type: 'DELETE' })],
+    ['RECORD_SCHEMA', json({ ...commands[0], expectedVersion: 0 })],
+    ['RECORD_SCHEMA', json({ ...commands[0], expectedVersion: undefined })],
+    ['RECORD_SCHEMA', json({ ...commands[0], face: 'largest' })],
+    ['RECORD_SCHEMA', json({ ...commands[0], searchId: 'x' })],
+    ['RECORD_SCHEMA', json({ ...commands[0], roles: ['chief'] })],
+    ['RECORD_SCHEMA', json({ ...commands[1], rank: 0 })],
+    ['RECORD_SCHEMA', json({ ...commands[2], outcome: 'agree' })],
   ])('is refused with %s when it is none', (code, value) => {
     expect(codeOf(() => parseSearchCommand(value))).toBe(code);
   });

@@ -4,14 +4,24 @@
  */
 import { randomUUID } from 'node:crypto';
 import { z } from 'zod';
-import type { FaceChoice } from '#domain/face.js';
+import { ROLES } from '#domain/identity.js';
 import type { Offset, SearchId } from '#domain/ids.js';
 import type { OperatorSearchEvent } from '#domain/operator-search.js';
-import { type RetrospectiveEvent, type RetrospectiveSearchRequest } from '#domain/retrospective-search.js';
+import type { CommandActor, RetrospectiveCommand } from '#domain/retrospective-commands.js';
+import {
+  OFFICER_OUTCOMES,
+  OPERATOR_OUTCOMES,
+  PEER_OUTCOMES,
+  type RetrospectiveEvent,
+} from '#domain/retrospective-events.js';
+import type { RetrospectiveSearchRequest } from '#domain/retrospective-request.js';
 import { ASSERTION_HEADER } from './custody-image.js';
 import { cloudEventHeaders, JSON_CONTENT, requiredExtension, type Headers } from './cloud-events.js';
 import { parseJsonValue } from './json-value.js';
-import { faceChoiceSchema, galleryFilterSchema, searchIdSchema } from './record-schemas.js';
+import { partitionFor } from './murmur2.js';
+import type { OutgoingRecord } from './outgoing-record.js';
+import { faceChoiceSchema, galleryFilterSchema, imageIdSchema, searchIdSchema } from './record-schemas.js';
+import { SEARCH_PARTITIONS, SEARCHES_COMMANDS } from './topics.js';
 
 export const SEARCH_REQUEST_TYPE = 'searches.request.v1';
 export const SEARCH_COMMAND_TYPE = 'searches.command.v1';
@@ -55,28 +65,75 @@ export function parseSearchRequestFields(headers: Headers): RetrospectiveRequest
   return parseJsonValue(requestFieldsSchema, Buffer.from(requiredExtension(headers, 'request')));
 }
 
-/** A decision that a person wants to make. The owner of the search's partition accepts it or says why not. */
-export interface ChooseFaceCommand {
-  readonly commandId: string;
+/** A decision that somebody wants to make. The owner of the search's partition accepts it or says why not. */
+export type SearchCommand = RetrospectiveCommand & {
   readonly searchId: SearchId;
-  readonly type: 'CHOOSE_FACE';
-  readonly face: FaceChoice;
-  readonly expectedVersion: number;
   readonly by: string;
-}
-export type SearchCommand = ChooseFaceCommand;
+  /** Of `by`, as the replica that took the request has verified them. */
+  readonly roles: CommandActor['roles'];
+  /** SHA-256 of what was asked for: tells a repetition from another command under the same id. */
+  readonly digest?: string | undefined;
+};
 
-const commandSchema = z.object({
-  commandId: z.uuid(),
+const commandBase = {
+  commandId: z.guid(),
   searchId: searchIdSchema,
-  type: z.literal('CHOOSE_FACE'),
-  face: faceChoiceSchema,
-  expectedVersion: z.number().int().positive(),
-  by: z.string(),
-});
+  by: z.string().min(1).max(255),
+  roles: z.array(z.enum([...ROLES, 'system'])),
+  digest: z.string().max(64).optional(),
+};
+const onAVersion = { ...commandBase, expectedVersion: z.number().int().positive() };
+const inAnyOrder = { ...commandBase, expectedVersion: z.undefined().optional() };
+const rank = z.number().int().positive();
+const words = z.string().optional();
 
-export function searchCommandHeaders(command: SearchCommand, source: string): Headers {
-  return cloudEventHeaders({ type: SEARCH_COMMAND_TYPE, source, subject: command.searchId, contentType: JSON_CONTENT });
+const commandSchema = z.discriminatedUnion('type', [
+  z.object({ ...onAVersion, type: z.literal('CHOOSE_FACE'), face: z.number().int().nonnegative() }),
+  z.object({ ...inAnyOrder, type: z.literal('VIEW_CANDIDATE'), rank }),
+  z.object({
+    ...onAVersion,
+    type: z.literal('OPERATOR_DECISION'),
+    outcome: z.enum(OPERATOR_OUTCOMES),
+    rank: rank.optional(),
+    features: words,
+    notes: words,
+  }),
+  z.object({
+    ...onAVersion,
+    type: z.literal('PEER_REVIEW'),
+    outcome: z.enum(PEER_OUTCOMES),
+    rank: rank.optional(),
+    notes: words,
+  }),
+  z.object({
+    ...onAVersion,
+    type: z.literal('OFFICER_DECISION'),
+    outcome: z.enum(OFFICER_OUTCOMES),
+    rank: rank.optional(),
+    corroboration: words,
+    notes: words,
+  }),
+  z.object({ ...onAVersion, type: z.literal('REASSIGN'), investigatingOfficer: z.string(), notes: words }),
+  z.object({ ...onAVersion, type: z.enum(['RETRY', 'REVIEW_PARTIAL']) }),
+  z.object({ ...onAVersion, type: z.literal('CLOSE'), notes: words }),
+  z.object({
+    ...inAnyOrder,
+    type: z.literal('WITHDRAW_CANDIDATE'),
+    imageId: imageIdSchema,
+    reason: z.enum(['restricted', 'retired', 'erased']),
+  }),
+]);
+
+/** The record of a command, on the partition of its search. @param source which service says so */
+export function searchCommandRecord(command: SearchCommand, source: string): OutgoingRecord {
+  const { searchId } = command;
+  return {
+    topic: SEARCHES_COMMANDS,
+    key: searchId,
+    partition: partitionFor(Buffer.from(searchId), SEARCH_PARTITIONS),
+    value: JSON.stringify(command),
+    headers: cloudEventHeaders({ type: SEARCH_COMMAND_TYPE, source, subject: searchId, contentType: JSON_CONTENT }),
+  };
 }
 
 /** @throws Refusal RECORD_NOT_JSON, RECORD_SCHEMA */

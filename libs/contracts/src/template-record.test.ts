@@ -5,6 +5,7 @@ import type { ImageId, ModelId, Offset, SubjectId } from '#domain/ids.js';
 import {
   decodeTemplate,
   encodeTemplate,
+  parseTemplateKeeping,
   parseTemplateRecord,
   templateHeaders,
   templateTombstoneHeaders,
@@ -90,6 +91,25 @@ describe('a template record', () => {
     for (const key of [null, Buffer.alloc(0), Buffer.from('a b'), Buffer.from('Zoë')]) {
       expect(codeOf(() => parseTemplateRecord(key, templateHeaders(record, '/i')))).toBe('TEMPLATE_UNUSABLE');
     }
+  });
+
+  it('says why the image is held, for the register and not for the index', () => {
+    const keeping = { lawfulBasis: 'PACE s.64A', reviewDue: '2032-02-03', face: 2, photographFrom: 3 as Offset };
+    const headers = templateHeaders({ ...record, keeping }, '/ingest');
+    expect(parseTemplateKeeping(headers)).toEqual(keeping);
+    expect(parseTemplateRecord(keyOf(record), headers)).toEqual(record);
+    expect(parseTemplateKeeping(templateHeaders(record, '/index'))).toEqual({});
+  });
+
+  it('with a review date or face that cannot be read says nothing of it', () => {
+    const headers = {
+      ...templateHeaders(record, '/ingest'),
+      ce_reviewdue: 'soon',
+      ce_face: '-1',
+      ce_photographfrom: 'x',
+      ce_lawfulbasis: '',
+    };
+    expect(parseTemplateKeeping(headers)).toEqual({});
   });
 
   it('has a tombstone that says whose it is', () => {

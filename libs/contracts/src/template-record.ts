@@ -5,10 +5,10 @@
 import { Refusal } from '#domain/errors.js';
 import type { FaceBox } from '#domain/face.js';
 import type { AgeBand, Sex, TemplateMetadata, TemplateSource } from '#domain/gallery.js';
-import { imageId, offset, subjectId, type ImageId, type ModelId } from '#domain/ids.js';
-import { cloudEventHeaders, type Headers } from './cloud-events.js';
+import { imageId, offset, subjectId, type ImageId, type ModelId, type Offset } from '#domain/ids.js';
+import { cloudEventHeaders, extension, type Headers } from './cloud-events.js';
 import { optional } from './custody-image.js';
-import { AGE_BANDS, SEXES } from './record-schemas.js';
+import { AGE_BANDS, dateOrInstantSchema, SEXES } from './record-schemas.js';
 
 export const TEMPLATE_TYPE = 'gallery.template.v1';
 export const TEMPLATE_TOMBSTONE_TYPE = 'gallery.template-erased.v1';
@@ -17,6 +17,22 @@ export interface TemplateRecord {
   readonly modelId: ModelId;
   readonly metadata: TemplateMetadata;
   readonly source: TemplateSource;
+  /** Absent when the index writes a template again: it holds none of this. */
+  readonly keeping?: TemplateKeeping;
+}
+
+/**
+ * Why an image is held, for the register of images held. Beside the metadata, not in it: the index keeps the metadata of
+ * every template in memory, and answers no question about this.
+ */
+export interface TemplateKeeping {
+  readonly lawfulBasis?: string;
+  /** ISO 8601 date or instant, as the custody system gave it. */
+  readonly reviewDue?: string;
+  /** Index of the face that the template is of, among those found, from left to right. */
+  readonly face?: number;
+  /** Of a corrected image: the `custody.images` record that its photograph first came from. Inclusive. */
+  readonly photographFrom?: Offset;
 }
 
 export function templateHeaders(record: TemplateRecord, source: string): Headers {
@@ -38,6 +54,10 @@ export function templateHeaders(record: TemplateRecord, source: string): Headers
       norm: metadata.embeddingNorm?.toFixed(4),
       sourceoffset: String(record.source.sourceOffset),
       acceptedat: String(record.source.acceptedAtMs),
+      lawfulbasis: record.keeping?.lawfulBasis,
+      reviewdue: record.keeping?.reviewDue,
+      face: record.keeping?.face?.toString(),
+      photographfrom: record.keeping?.photographFrom?.toString(),
     },
   });
 }
@@ -46,7 +66,11 @@ export function templateTombstoneHeaders(id: ImageId, source: string): Headers {
   return cloudEventHeaders({ type: TEMPLATE_TOMBSTONE_TYPE, source, subject: id });
 }
 
-/** @throws Refusal TEMPLATE_UNUSABLE with what is wrong */
+/**
+ * Without {@link TemplateKeeping}, which {@link parseTemplateKeeping} reads.
+ *
+ * @throws Refusal TEMPLATE_UNUSABLE with what is wrong
+ */
 export function parseTemplateRecord(key: Buffer | null, headers: Headers): TemplateRecord {
   try {
     const id = imageId((key ?? Buffer.alloc(0)).toString('latin1'));
@@ -75,6 +99,19 @@ export function parseTemplateRecord(key: Buffer | null, headers: Headers): Templ
       cause: error,
     });
   }
+}
+
+/** What cannot be read of it counts as absent: the image is held all the same, and its review must not be lost. */
+export function parseTemplateKeeping(headers: Headers): TemplateKeeping {
+  const face = extension(headers, 'face');
+  const reviewDue = extension(headers, 'reviewdue');
+  const from = extension(headers, 'photographfrom');
+  return {
+    ...optional('lawfulBasis', extension(headers, 'lawfulbasis')),
+    ...optional('reviewDue', dateOrInstantSchema.safeParse(reviewDue).success ? reviewDue : undefined),
+    ...optional('face', face !== undefined && /^\d{1,3}$/.test(face) ? Number(face) : undefined),
+    ...optional('photographFrom', from !== undefined && /^\d{1,15}$/.test(from) ? offset(from) : undefined),
+  };
 }
 
 /**

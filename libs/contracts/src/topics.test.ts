@@ -5,6 +5,7 @@ import {
   AUDIT_CHECKPOINTS,
   AUDIT_ENTRIES,
   AUDIT_LOG,
+  CUSTODY_DIRECTIONS,
   CUSTODY_DISPOSITIONS,
   CUSTODY_IMAGES,
   CUSTODY_OUTCOMES,
@@ -12,6 +13,7 @@ import {
   desiredTopics,
   GALLERY_QUERIES,
   GALLERY_REPLIES,
+  GOVERNANCE_DECISIONS,
   galleryTemplates,
   IMAGE_SIZE_BYTES_MAX,
   SEARCHES_COMMANDS,
@@ -38,6 +40,7 @@ describe.each(profiles)('the topics, %s', (profile) => {
       [
         CUSTODY_IMAGES,
         CUSTODY_DISPOSITIONS,
+        CUSTODY_DIRECTIONS,
         CUSTODY_OUTCOMES,
         templates,
         GALLERY_QUERIES,
@@ -45,6 +48,7 @@ describe.each(profiles)('the topics, %s', (profile) => {
         SEARCHES_REQUESTS,
         SEARCHES_COMMANDS,
         SEARCHES_EVENTS,
+        GOVERNANCE_DECISIONS,
         AUDIT_LOG,
         AUDIT_ENTRIES,
         AUDIT_CHECKPOINTS,
@@ -119,7 +123,7 @@ describe.each(profiles)('the topics, %s', (profile) => {
     for (const topic of topics.values()) {
       if (!topic.config['cleanup.policy']!.includes('compact')) continue;
       expect(Number(topic.config['max.compaction.lag.ms']), topic.name).toBeLessThanOrEqual(
-        profile === 'local' ? 10_000 : 86_400_000,
+        profile === 'local' ? 20_000 : 86_400_000,
       );
     }
   });

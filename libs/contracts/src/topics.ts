@@ -7,12 +7,14 @@ import type { ModelId } from '#domain/ids.js';
 
 export const CUSTODY_IMAGES = 'custody.images.v1';
 export const CUSTODY_DISPOSITIONS = 'custody.dispositions.v1';
+export const CUSTODY_DIRECTIONS = 'custody.directions.v1';
 export const CUSTODY_OUTCOMES = 'custody.outcomes.v1';
 export const GALLERY_QUERIES = 'gallery.queries.v1';
 export const GALLERY_REPLIES = 'gallery.replies.v1';
 export const SEARCHES_REQUESTS = 'searches.requests.v1';
 export const SEARCHES_COMMANDS = 'searches.commands.v1';
 export const SEARCHES_EVENTS = 'searches.events.v1';
+export const GOVERNANCE_DECISIONS = 'governance.decisions.v1';
 export const AUDIT_LOG = 'audit.log.v1';
 export const AUDIT_ENTRIES = 'audit.entries.v1';
 export const AUDIT_CHECKPOINTS = 'audit.checkpoints.v1';
@@ -78,8 +80,10 @@ export function desiredTopics(options: {
     options.profile === 'local'
       ? {
           'segment.ms': '10000',
-          'max.compaction.lag.ms': '10000',
-          'min.cleanable.dirty.ratio': '0.01',
+          // What is erased is destroyed half a minute later, and a partition that is written all the time is not
+          // rewritten for every segment.
+          'max.compaction.lag.ms': '20000',
+          'min.cleanable.dirty.ratio': '0.5',
           'file.delete.delay.ms': '0',
         }
       : {
@@ -113,6 +117,7 @@ export function desiredTopics(options: {
       'message.timestamp.type': 'LogAppendTime',
     }),
     topic(CUSTODY_DISPOSITIONS, TEMPLATE_PARTITIONS, compacted),
+    topic(CUSTODY_DIRECTIONS, 1, compacted),
     topic(CUSTODY_OUTCOMES, TEMPLATE_PARTITIONS, keep(28 * DAY_MS)),
     topic(templates, TEMPLATE_PARTITIONS, compacted),
     topic(GALLERY_QUERIES, 1, fleeting),
@@ -125,6 +130,8 @@ export function desiredTopics(options: {
     }),
     topic(SEARCHES_COMMANDS, SEARCH_PARTITIONS, { ...keep(7 * DAY_MS), 'message.timestamp.type': 'LogAppendTime' }),
     topic(SEARCHES_EVENTS, SEARCH_PARTITIONS, compacted),
+    // One partition: its order is the order in which decisions count.
+    topic(GOVERNANCE_DECISIONS, 1, { ...forEver, 'message.timestamp.type': 'LogAppendTime' }),
     topic(AUDIT_LOG, 1, { ...forEver, 'message.timestamp.type': 'LogAppendTime' }),
     topic(AUDIT_ENTRIES, AUDIT_ENTRY_PARTITIONS, compacted),
     topic(AUDIT_CHECKPOINTS, 1, forEver),
