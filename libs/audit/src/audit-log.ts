@@ -1,19 +1,15 @@
 /**
  * Appends to the audit log. No audit, no search: a statement is in the log before its effect, and when it cannot be put
  * there, the effect does not happen.
+ *
+ * The entry is acknowledged before its leaf is written. So an entry that has no leaf is one whose writer did not come to
+ * the end, and whose effect never was; a leaf that has no entry is one whose entry somebody took away.
  */
 import { auditEntry, auditLeaf, encodeAuditEntry, type AuditStatement } from '#contracts/audit-record.js';
-import { cloudEventHeaders, JSON_CONTENT, type Headers } from '#contracts/cloud-events.js';
+import { cloudEventHeaders, JSON_CONTENT } from '#contracts/cloud-events.js';
+import type { OutgoingRecord } from '#contracts/outgoing-record.js';
 import { AUDIT_ENTRIES, AUDIT_LOG } from '#contracts/topics.js';
 import { Failure } from '#domain/errors.js';
-
-export interface OutgoingRecord {
-  readonly topic: string;
-  readonly key: string | Buffer | null;
-  readonly value: Buffer | string | null;
-  readonly headers?: Headers;
-  readonly partition?: number;
-}
 
 /** What the audit log needs of a Kafka publisher: all acknowledged, or it rejects. */
 export interface AuditPublisher {
@@ -34,30 +30,36 @@ export class AuditLog {
    * @throws Failure AUDIT_UNAVAILABLE (retryable); then nothing may be shown or done
    */
   async append(statements: readonly AuditStatement[], together: readonly OutgoingRecord[] = []): Promise<void> {
-    const records = statements.flatMap((statement) => {
-      const entry = auditEntry(statement);
-      const bytes = encodeAuditEntry(entry);
-      const headers = cloudEventHeaders({
-        type: AUDIT_ENTRY_TYPE,
-        source: this.source,
-        subject: entry.eventId,
-        contentType: JSON_CONTENT,
-      });
-      return [
-        { topic: AUDIT_ENTRIES, key: entry.eventId, value: bytes, headers },
-        { topic: AUDIT_LOG, key: null, partition: 0, value: auditLeaf(bytes), headers: { ce_id: entry.eventId } },
-      ];
-    });
+    const entries = statements.map((statement) => auditEntry(statement));
+    const bodies = entries.map((entry) => encodeAuditEntry(entry));
     try {
-      await this.publisher.publishAll([...records, ...together]);
+      await this.publisher.publishAll(
+        entries.map(({ eventId }, i) => ({
+          topic: AUDIT_ENTRIES,
+          key: eventId,
+          value: bodies[i]!,
+          headers: cloudEventHeaders({
+            type: AUDIT_ENTRY_TYPE,
+            source: this.source,
+            subject: eventId,
+            contentType: JSON_CONTENT,
+          }),
+        })),
+      );
+      const leaves = entries.map(({ eventId }, i) => ({
+        topic: AUDIT_LOG,
+        key: null,
+        partition: 0,
+        value: auditLeaf(bodies[i]!),
+        headers: { ce_id: eventId },
+      }));
+      await this.publisher.publishAll([...leaves, ...together]);
     } catch (error) {
       throw new Failure(
         'AUDIT_UNAVAILABLE',
         'The audit log cannot be written, so nothing was searched or shown.',
         true,
-        {
-          cause: error,
-        },
+        { cause: error },
       );
     }
   }
