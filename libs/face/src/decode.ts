@@ -6,7 +6,7 @@
  */
 import sharp, { type Sharp } from 'sharp';
 import { Failure, Refusal } from '#domain/errors.js';
-import { stripJpeg } from './jpeg-strip.js';
+import { mayHaveExif, stripJpeg } from './jpeg-strip.js';
 
 export type ImageFormat = 'jpeg' | 'png' | 'webp' | 'tiff' | 'gif' | 'avif';
 
@@ -76,6 +76,12 @@ sharp.cache(false);
  * @throws Refusal IMAGE_EMPTY, IMAGE_TOO_LARGE, IMAGE_TOO_SMALL, IMAGE_FORMAT_UNSUPPORTED, IMAGE_UNREADABLE
  */
 export async function inspectImage(bytes: Uint8Array, limits: DecodeLimits = DECODE_LIMITS): Promise<ImageHeader> {
+  const format = checkBytes(bytes, limits);
+  return { format, isUpright: await checkHeader(bytes, limits) };
+}
+
+/** Of size and magic number. */
+function checkBytes(bytes: Uint8Array, limits: DecodeLimits): ImageFormat {
   if (bytes.byteLength === 0) throw new Refusal('IMAGE_EMPTY', 'The image is empty.');
   if (bytes.byteLength > limits.sizeBytesMax) {
     throw new Refusal('IMAGE_TOO_LARGE', `The image is larger than ${limits.sizeBytesMax} bytes.`);
@@ -84,7 +90,7 @@ export async function inspectImage(bytes: Uint8Array, limits: DecodeLimits = DEC
   if (format === undefined) {
     throw new Refusal('IMAGE_FORMAT_UNSUPPORTED', 'The bytes are not a JPEG, PNG, WebP, TIFF, GIF or AVIF image.');
   }
-  return { format, isUpright: await checkHeader(bytes, limits) };
+  return format;
 }
 
 /**
@@ -93,10 +99,18 @@ export async function inspectImage(bytes: Uint8Array, limits: DecodeLimits = DEC
  * @throws Failure IMAGE_DECODE_TIMEOUT
  */
 export async function decodeImage(bytes: Uint8Array, limits: DecodeLimits = DECODE_LIMITS): Promise<DecodedImage> {
-  const header = await inspectImage(bytes, limits);
+  const format = checkBytes(bytes, limits);
+  // Nothing but EXIF says that a JPEG is to be turned. Without it the pixels tell all that the header would, and the
+  // header is not read twice; what it would refuse is refused all the same.
+  const isUpright = (format === 'jpeg' && !mayHaveExif(bytes)) || (await checkHeader(bytes, limits));
+  const header = { format, isUpright };
   try {
-    return await decodePixels(bytes, header, limits, 'warning');
+    const image = await decodePixels(bytes, header, limits, 'warning');
+    checkSize(image, limits);
+    return image;
   } catch (thrown) {
+    if (thrown instanceof Refusal) throw thrown;
+    await checkHeader(bytes, limits);
     if (!(thrown instanceof Error) || !hasOnlyHarmlessWarnings(thrown)) throw unreadable(thrown);
     return decodePixels(bytes, header, limits, 'error').catch((again: unknown) => {
       throw unreadable(again);
@@ -111,7 +125,7 @@ export async function decodeImage(bytes: Uint8Array, limits: DecodeLimits = DECO
  * @param bytes what the image was decoded from
  */
 export async function encodeUprightJpeg(image: DecodedImage, bytes: Uint8Array): Promise<Buffer> {
-  const stripped = image.format === 'jpeg' && image.wasUpright ? stripJpeg(bytes) : undefined;
+  const stripped = strippedJpeg(image, bytes);
   if (stripped !== undefined) return stripped;
   return openPixels(image)
     .jpeg({
@@ -121,6 +135,15 @@ export async function encodeUprightJpeg(image: DecodedImage, bytes: Uint8Array):
       optimiseCoding: false,
     })
     .toBuffer();
+}
+
+/**
+ * The same without encoding: what `stripJpeg` leaves of a JPEG that is upright.
+ *
+ * @returns undefined when that would not show the same picture
+ */
+export function strippedJpeg(image: DecodedImage, bytes: Uint8Array): Buffer | undefined {
+  return image.format === 'jpeg' && image.wasUpright ? stripJpeg(bytes) : undefined;
 }
 
 /** A native pipeline over pixels that are already decoded; they are not copied. */
@@ -151,6 +174,11 @@ async function checkHeader(bytes: Uint8Array, limits: DecodeLimits): Promise<boo
     .catch((thrown: unknown) => {
       throw unreadable(thrown);
     });
+  checkSize({ width, height }, limits);
+  return (orientation ?? UPRIGHT) === UPRIGHT;
+}
+
+function checkSize({ width, height }: { width: number; height: number }, limits: DecodeLimits): void {
   if (width * height > limits.pixelsMax) {
     throw new Refusal(
       'IMAGE_TOO_LARGE',
@@ -163,7 +191,6 @@ async function checkHeader(bytes: Uint8Array, limits: DecodeLimits): Promise<boo
       `The image has ${width} x ${height} pixels; each side needs ${limits.sidePxMin}.`,
     );
   }
-  return (orientation ?? UPRIGHT) === UPRIGHT;
 }
 
 async function decodePixels(

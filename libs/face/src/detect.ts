@@ -3,7 +3,7 @@
  * already decoded to corners in [0, 1]), a threshold, and non-maximum suppression.
  */
 import { Tensor, type InferenceSession } from 'onnxruntime-node';
-import type { DetectedFace, FaceBox } from '#domain/face.js';
+import { intersectionOverUnion, type DetectedFace } from '#domain/face.js';
 import { openPixels, type DecodedImage } from './decode.js';
 import type { DetectorParameters } from './model-pack.js';
 import { fillPlanes, normalisationTable, openSession, unsuitable } from './network-input.js';
@@ -98,15 +98,4 @@ function fromLeftToRight(a: DetectedFace, b: DetectedFace): number {
 
 function byConfidence(a: DetectedFace, b: DetectedFace): number {
   return b.confidence - a.confidence || fromLeftToRight(a, b);
-}
-
-export function intersectionOverUnion(a: FaceBox, b: FaceBox): number {
-  const width = Math.min(a.right, b.right) - Math.max(a.left, b.left);
-  const height = Math.min(a.bottom, b.bottom) - Math.max(a.top, b.top);
-  if (width <= 0 || height <= 0) return 0;
-  return (width * height) / (area(a) + area(b) - width * height);
-}
-
-function area(box: FaceBox): number {
-  return (box.right - box.left) * (box.bottom - box.top);
 }

@@ -10,6 +10,7 @@ import {
 } from '#testkit/model-pack-for-tests.js';
 import { FaceEngine } from './face-engine.js';
 import { FacePool } from './face-pool.js';
+import { stripJpeg } from './jpeg-strip.js';
 
 const folder = await unlessOffline(modelPackFolderForTests());
 const sample = await unlessOffline(samplePhotographsForTests());
@@ -74,6 +75,52 @@ describe.skipIf(folder === undefined || sample === undefined)('FacePool', { time
     await Promise.all(accepted);
     await small.close();
     await expect(small.process(photograph, 0)).rejects.toMatchObject({ code: 'ENGINE_CLOSED' });
+  });
+
+  test('takes the probe of an operator before the pictures of a queue, however long those have waited', async () => {
+    const small = await FacePool.open({ packFolder: folder!, processes: 1 });
+    const done: string[] = [];
+    const queued = Array.from({ length: 12 }, () => small.process(photograph, 0).then(() => done.push('queue')));
+    const probe = small.process(photograph, 0, { priority: 'operator' }).then(() => done.push('operator'));
+    await Promise.all([...queued, probe]);
+    await small.close();
+    // Two were with the process already.
+    expect(done.indexOf('operator')).toBe(2);
+  });
+
+  test('has room for the probe of an operator when the queue is full, and for no more of those than may wait', async () => {
+    const small = await FacePool.open({ packFolder: folder!, processes: 1, waitingMax: 1 });
+    const queued = [1, 2, 3].map(() => small.process(photograph, 0));
+    await expect(small.process(photograph, 0)).rejects.toMatchObject({ code: 'ENGINE_BUSY' });
+    const probe = small.process(photograph, 0, { priority: 'operator' });
+    await expect(small.process(photograph, 0, { priority: 'operator' })).rejects.toMatchObject({ code: 'ENGINE_BUSY' });
+    await Promise.all([...queued, probe]);
+    await small.close();
+  });
+
+  test('leaves no process when it is closed, and ends what was under way before', async () => {
+    const others = await processesOfTwo(pool);
+    const small = await FacePool.open({ packFolder: folder!, processes: 2 });
+    const own = processes().filter((pid) => !others.includes(pid));
+    expect(own).toHaveLength(2);
+    const underWay = small.process(photograph, 0);
+    await small.close();
+    await expect(underWay).resolves.toMatchObject({ chosen: 0 });
+    expect(processes().filter((pid) => own.includes(pid))).toEqual([]);
+  });
+
+  test('gives the upright JPEG of what has only to be stripped, and of what has to be encoded', async () => {
+    const sent = await sharp(photograph)
+      .resize(800)
+      .withExif({ IFD0: { Artist: 'PC 1234' } })
+      .jpeg()
+      .toBuffer();
+    const turned = await sharp(sent).rotate(90).withMetadata({ orientation: 8 }).jpeg().toBuffer();
+    const upright = async (bytes: Buffer) => (await pool.process(bytes, 'largest', { uprightJpeg: true })).uprightJpeg;
+    expect(Buffer.from(await upright(sent))).toEqual(stripJpeg(sent));
+    const { width, height, orientation } = await sharp(await upright(turned)).metadata();
+    expect({ width, height, orientation }).toEqual({ width: 800, height: expect.any(Number), orientation: undefined });
+    expect((await pool.process(sent, 'largest')).uprightJpeg).toHaveLength(0);
   });
 
   test.each([

@@ -1,5 +1,6 @@
 /**
- * The face pipeline on several cores: a few processes, each with an engine of its own, fed from one bounded queue.
+ * The face pipeline on several cores: a few processes, each with an engine of its own, fed from one bounded queue, in
+ * which a picture that a person waits for in the street goes before those that came from a queue.
  *
  * Processes, not threads, for two reasons. Inference blocks the thread that calls it (measured: `run` of
  * onnxruntime-node 1.30 works where it is called), and its sessions are not safe in several threads of one process
@@ -7,19 +8,24 @@
  * that is replaced, and the service and the pictures beside it go on.
  */
 import { fork, type ChildProcess } from 'node:child_process';
+import { once } from 'node:events';
 import { fileURLToPath } from 'node:url';
 import { Failure, Refusal } from '#domain/errors.js';
 import type { FaceChoice } from '#domain/face.js';
 import type { ModelId } from '#domain/ids.js';
 import { engineBusy, type FaceStage } from './face-engine.js';
 import { unpackError, type ProcessAnswer, type ProcessedFace, type ProcessRequest } from './face-protocol.js';
+import { stripJpeg } from './jpeg-strip.js';
+
+/** `operator`: somebody stands there and waits. `queue`: it came from a log, and can wait for its turn. */
+export type PicturePriority = 'operator' | 'queue';
 
 export interface FacePoolOptions {
   /** A verified model pack. */
   readonly packFolder: string;
   /** As many as cores that may be used. At least 1. */
   readonly processes: number;
-  /** Pictures that may wait before ENGINE_BUSY. */
+  /** Pictures of one priority that may wait before ENGINE_BUSY. */
   readonly waitingMax?: number;
   readonly observeStage?: (stage: FaceStage, seconds: number) => void;
   /** Told when a process ended that should not have. */
@@ -28,18 +34,27 @@ export interface FacePoolOptions {
 
 /** Several seconds of work for one core; whoever would wait longer is told so at once. */
 const WAITING_MAX = 256;
-/** One is decoded, on another thread, while the other is in the networks. */
+/** One is worked on; the next is there when it is done. */
 const IN_FLIGHT_PER_PROCESS = 2;
 /** Beyond the decoder's own limit; a picture that takes longer has hung something. */
 const PICTURE_MS_MAX = 60_000;
 /** A picture whose process died is tried once more, alone. */
 const ATTEMPTS_MAX = 2;
 const RESTART_AFTER_MS = 500;
+/** A process that was let go and has nothing to do ends at once; one that hangs in native code must not hold up the end. */
+const EXIT_MS_MAX = 2_000;
 /**
  * What native code that goes wrong sends to itself (SIGTRAP: glib's assertions, under libvips). Every other end, by the
  * kernel for want of memory, by somebody's hand, says nothing of the picture.
  */
 const CRASH_SIGNALS: ReadonlySet<string> = new Set(['SIGSEGV', 'SIGABRT', 'SIGBUS', 'SIGILL', 'SIGFPE', 'SIGTRAP']);
+
+export interface ProcessOptions {
+  /** Whether the upright JPEG is wanted, for the image store. */
+  readonly uprightJpeg?: boolean;
+  /** Before the pictures of a queue, whenever those came; `queue` when it is not said. */
+  readonly priority?: PicturePriority;
+}
 
 interface Picture {
   readonly request: ProcessRequest;
@@ -60,7 +75,11 @@ interface Member {
 
 export class FacePool {
   readonly #members = new Set<Member>();
-  readonly #waiting: Picture[] = [];
+  /**
+   * What is taken first comes first: a picture whose process was lost, so that the room that it needs for itself is not
+   * taken again and again. Each is bounded apart: a queue that is full must not turn away the officer in the street.
+   */
+  readonly #waiting: Readonly<Record<'again' | PicturePriority, Picture[]>> = { again: [], operator: [], queue: [] };
   #lastId = 0;
   #closing = false;
   #onIdle: (() => void) | undefined;
@@ -91,7 +110,8 @@ export class FacePool {
   get load(): { readonly inFlight: number; readonly waiting: number } {
     let inFlight = 0;
     for (const member of this.#members) inFlight += member.inFlight.size;
-    return { inFlight, waiting: this.#waiting.length };
+    const { again, operator, queue } = this.#waiting;
+    return { inFlight, waiting: again.length + operator.length + queue.length };
   }
 
   /**
@@ -105,24 +125,28 @@ export class FacePool {
   process(
     bytes: Uint8Array,
     choice: FaceChoice | undefined,
-    wanted: { readonly uprightJpeg: boolean } = { uprightJpeg: false },
+    { uprightJpeg = false, priority = 'queue' }: ProcessOptions = {},
   ): Promise<ProcessedFace> {
     if (this.#closing) return Promise.reject(engineClosed());
-    if (this.#waiting.length >= (this.options.waitingMax ?? WAITING_MAX)) return Promise.reject(engineBusy());
+    const waiting = this.#waiting[priority];
+    if (waiting.length >= (this.options.waitingMax ?? WAITING_MAX)) return Promise.reject(engineBusy());
     return new Promise((resolve, reject) => {
-      const request = { id: ++this.#lastId, bytes, choice, uprightJpeg: wanted.uprightJpeg };
-      this.#waiting.push({ request, resolve, reject, attempts: 0, crashes: 0 });
+      const request = { id: ++this.#lastId, bytes, choice, uprightJpeg };
+      waiting.push({ request, resolve, reject, attempts: 0, crashes: 0 });
       this.#dispatch();
     });
   }
 
-  /** Ends what is under way, refuses what waits, and lets the processes go. */
+  /** Ends what is under way, refuses what waits, and resolves when the processes have gone. */
   async close(): Promise<void> {
     this.#closing = true;
-    for (const picture of this.#waiting.splice(0)) picture.reject(engineClosed());
+    for (const waiting of Object.values(this.#waiting)) {
+      for (const picture of waiting.splice(0)) picture.reject(engineClosed());
+    }
     if (this.load.inFlight > 0) await new Promise<void>((resolve) => (this.#onIdle = resolve));
-    for (const { child } of this.#members) child.disconnect();
+    const members = [...this.#members];
     this.#members.clear();
+    await Promise.all(members.map(({ child }) => letGo(child)));
   }
 
   #adopt(child: ChildProcess): void {
@@ -137,12 +161,14 @@ export class FacePool {
   }
 
   #dispatch(): void {
-    while (this.#waiting.length > 0) {
-      const next = this.#waiting[0]!;
+    for (;;) {
+      const waiting = Object.values(this.#waiting).find(({ length }) => length > 0);
+      if (waiting === undefined) return;
+      const next = waiting[0]!;
       const alone = next.attempts > 0;
       const member = this.#memberWithRoom(alone);
       if (member === undefined) return;
-      this.#waiting.shift();
+      waiting.shift();
       this.#send(member, next);
     }
   }
@@ -181,7 +207,10 @@ export class FacePool {
       for (const stage of ['decode', 'detect', 'embed'] as const) {
         this.options.observeStage?.(stage, answer.result.timingsMs[stage] / 1000);
       }
-      picture.resolve(answer.result);
+      const { uprightJpeg } = answer.result;
+      // What is only taken out of the bytes that are here need not travel back.
+      const jpeg = uprightJpeg === 'strip' ? stripJpeg(picture.request.bytes)! : uprightJpeg;
+      picture.resolve({ ...answer.result, uprightJpeg: jpeg });
     }
     this.#dispatch();
     if (this.#closing && this.load.inFlight === 0) this.#onIdle?.();
@@ -196,7 +225,7 @@ export class FacePool {
       if (crashed || picture === member.overdue) picture.crashes++;
       if (picture.crashes >= ATTEMPTS_MAX) picture.reject(breaksDecoder(how));
       else if (picture.attempts >= ATTEMPTS_MAX) picture.reject(processLost(how));
-      else this.#waiting.unshift(picture);
+      else this.#waiting.again.push(picture);
     }
     this.options.onProcessLost?.(how);
     if (this.#closing) {
@@ -219,6 +248,16 @@ export class FacePool {
       },
     );
   }
+}
+
+/** Resolves when it has gone. */
+async function letGo(child: ChildProcess): Promise<void> {
+  if (child.exitCode !== null || child.signalCode !== null) return;
+  const gone = once(child, 'exit');
+  const timer = setTimeout(() => child.kill('SIGKILL'), EXIT_MS_MAX);
+  if (child.connected) child.disconnect();
+  await gone;
+  clearTimeout(timer);
 }
 
 interface StartedProcess {

@@ -26,6 +26,9 @@ export interface ProcessedFace {
   readonly uprightJpeg: Uint8Array;
 }
 
+/** `strip`: the upright JPEG is what `stripJpeg` leaves of the bytes that were sent. */
+export type ProcessResult = Omit<ProcessedFace, 'uprightJpeg'> & { readonly uprightJpeg: Uint8Array | 'strip' };
+
 export interface PackedError {
   readonly refused: boolean;
   readonly code: string;
@@ -39,7 +42,7 @@ export interface PackedError {
 export type ProcessAnswer =
   | { readonly kind: 'ready'; readonly dimension: number; readonly modelId: string }
   | { readonly kind: 'not-ready'; readonly error: PackedError }
-  | { readonly kind: 'processed'; readonly id: number; readonly result: ProcessedFace }
+  | { readonly kind: 'processed'; readonly id: number; readonly result: ProcessResult }
   | { readonly kind: 'error'; readonly id: number; readonly error: PackedError };
 
 export function packError(thrown: unknown): PackedError {

@@ -1,7 +1,7 @@
 import sharp, { type Sharp } from 'sharp';
 import { describe, expect, test } from 'vitest';
 import './decode.js';
-import { stripJpeg } from './jpeg-strip.js';
+import { mayHaveExif, stripJpeg } from './jpeg-strip.js';
 
 const SIDE = 96;
 
@@ -60,5 +60,39 @@ describe('stripJpeg', () => {
     expect(stripJpeg(jpeg.subarray(0, jpeg.length / 2))).toBeUndefined();
     expect(stripJpeg(Buffer.from('text'))).toBeUndefined();
     expect(stripJpeg(await picture().png().toBuffer())).toBeUndefined();
+  });
+});
+
+describe('mayHaveExif', () => {
+  test('is false for a JPEG that has none, baseline or progressive, whatever else is written about it', async () => {
+    const plain = await picture().jpeg().toBuffer();
+    expect(mayHaveExif(plain)).toBe(false);
+    expect(mayHaveExif(await picture().jpeg({ progressive: true }).toBuffer())).toBe(false);
+    const comment = Buffer.from('fffe0006abcdabcd', 'hex');
+    expect(mayHaveExif(Buffer.concat([plain.subarray(0, 2), comment, plain.subarray(2)]))).toBe(false);
+  });
+
+  test('is true for one that says how it is to be turned, wherever it says so', async () => {
+    const turned = await picture().withMetadata({ orientation: 6 }).jpeg().toBuffer();
+    expect((await sharp(turned).metadata()).orientation).toBe(6);
+    expect(mayHaveExif(turned)).toBe(true);
+    const comment = Buffer.from('fffe0006abcdabcd', 'hex');
+    expect(mayHaveExif(Buffer.concat([turned.subarray(0, 2), comment, turned.subarray(2)]))).toBe(true);
+  });
+
+  test.each([
+    ['bytes between its segments', '00'],
+    ['a fill byte', 'ff'],
+    ['a marker without a length', 'ff01'],
+    ['a second beginning', 'ffd8'],
+  ])('is true for one with %s, of which a decoder may make what it likes', async (_, hex) => {
+    const plain = await picture().jpeg().toBuffer();
+    expect(mayHaveExif(Buffer.concat([plain.subarray(0, 2), Buffer.from(hex, 'hex'), plain.subarray(2)]))).toBe(true);
+  });
+
+  test('is true for what ends before its first scan', async () => {
+    const plain = await picture().jpeg().toBuffer();
+    expect(mayHaveExif(plain.subarray(0, 40))).toBe(true);
+    expect(mayHaveExif(new Uint8Array(0))).toBe(true);
   });
 });

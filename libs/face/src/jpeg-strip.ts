@@ -11,6 +11,7 @@ const SOI = 0xd8;
 const EOI = 0xd9;
 const SOS = 0xda;
 const APP0 = 0xe0;
+const APP1 = 0xe1;
 const APP15 = 0xef;
 const COM = 0xfe;
 /** Number of components, at this place of a frame header (SOFn), after marker and length. */
@@ -53,6 +54,23 @@ export function stripJpeg(bytes: Uint8Array): Buffer | undefined {
   }
   // EOI is the last two bytes of most files, too short for the loop.
   return jpeg[at] === 0xff && jpeg[at + 1] === EOI ? Buffer.concat([...kept, EOI_BYTES]) : undefined;
+}
+
+/**
+ * Whether EXIF may be in it, which says how a picture is to be turned: in an APP1 segment, before the first scan. True
+ * also for what is not plainly without.
+ */
+export function mayHaveExif(bytes: Uint8Array): boolean {
+  const jpeg = Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength);
+  let at = 2;
+  while (at + 4 <= jpeg.length && jpeg[at] === 0xff) {
+    const marker = jpeg[at + 1]!;
+    if (marker === SOS) return false;
+    // Below SOF0, and from RST0 to EOI, no length follows; a decoder may make something of it.
+    if (marker === APP1 || marker < 0xc0 || marker === 0xff || (marker >= 0xd0 && marker <= EOI)) return true;
+    at += 2 + jpeg.readUInt16BE(at + 2);
+  }
+  return true;
 }
 
 /** SOF0 to SOF15, but DHT (C4), JPG (C8) and DAC (CC) lie between them. */

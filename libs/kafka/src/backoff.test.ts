@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest';
-import { backoffMs, pause, within } from './backoff.js';
+import { backoffMs, pause, unlessAborted, within } from './backoff.js';
 
 describe('backoff', () => {
   it('grows, stays between half and all of its step, and never exceeds 2 s', () => {
@@ -22,5 +22,17 @@ describe('backoff', () => {
   it('rejects what takes too long, with the text given, and passes on what does not', async () => {
     await expect(within(5, 'too late', new Promise(() => {}))).rejects.toThrow('too late');
     await expect(within(1_000, 'too late', Promise.resolve(7))).resolves.toBe(7);
+  });
+
+  it('waits for no promise once its signal is aborted, and minds not how that ends', async () => {
+    const controller = new AbortController();
+    expect(await unlessAborted(Promise.resolve(7), controller.signal)).toBe(7);
+    await expect(unlessAborted(Promise.reject(new Error('broken')), controller.signal)).rejects.toThrow('broken');
+    const { promise, reject } = Promise.withResolvers<number>();
+    const waiting = unlessAborted(promise, controller.signal);
+    controller.abort();
+    expect(await waiting).toBeUndefined();
+    reject(new Error('nobody hears of it'));
+    expect(await unlessAborted(new Promise(() => {}), controller.signal)).toBeUndefined();
   });
 });

@@ -35,3 +35,18 @@ export async function within<T>(timeoutMs: number, message: string, promise: Pro
     promise.catch(() => undefined);
   }
 }
+
+/** Resolves with undefined as soon as the signal is aborted; what the promise does then is ignored. */
+export async function unlessAborted<T>(promise: Promise<T>, signal: AbortSignal): Promise<T | undefined> {
+  const { promise: aborted, resolve } = Promise.withResolvers<undefined>();
+  const onAbort = (): void => resolve(undefined);
+  signal.addEventListener('abort', onAbort, { once: true });
+  if (signal.aborted) onAbort();
+  promise.catch(() => undefined);
+  try {
+    const first = await Promise.race([promise, aborted]);
+    return signal.aborted ? undefined : first;
+  } finally {
+    signal.removeEventListener('abort', onAbort);
+  }
+}

@@ -28,4 +28,16 @@ describe('dead letters', () => {
     });
     expect(JSON.stringify(letter)).not.toContain('secret pixels');
   });
+
+  it('can be written whatever the size of the key: a bad one is as large as its writer likes', () => {
+    const record = {
+      topic: 'custody.images.v1',
+      partition: 3,
+      offset: 42 as Offset,
+      key: Buffer.alloc(4_000_000, 'k'),
+    };
+    const letter = deadLetterFor(record, { code: 'BAD_IMAGE_ID', detail: 'x', attempts: 1 }, 0);
+    expect(letter.key).toHaveLength(1024);
+    expect(String(letter.value).length).toBeLessThan(2000);
+  });
 });

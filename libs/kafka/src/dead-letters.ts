@@ -2,8 +2,9 @@
  * What could not be handled goes to `<topic>.dead-letters` as a reference to its source, with the cause: never the
  * value, which may be an image or a template and would outlive its erasure there. A replay reads the source again.
  */
+import type { OutgoingRecord } from '#contracts/outgoing-record.js';
 import { deadLetters } from '#contracts/topics.js';
-import type { KafkaRecord, OutgoingRecord } from './kafka-record.js';
+import type { KafkaRecord } from './kafka-record.js';
 
 export interface DeadLetterCause {
   /** Of the Refusal or Failure. */
@@ -19,24 +20,27 @@ export interface DeadLetter extends DeadLetterCause {
   readonly partition: number;
   /** Inclusive: the record's own. */
   readonly offset: number;
-  /** The source's key as UTF-8. */
+  /** The source's key as UTF-8, as much of it as is kept. */
   readonly key: string | null;
   /** ISO 8601. */
   readonly at: string;
 }
 
 const DETAIL_CHARACTERS_MAX = 500;
+/** Eight times a valid one's. A key may be as large as an image, and its letter must still be one that can be written. */
+const KEY_BYTES_MAX = 1024;
 
 export function deadLetterFor(
   record: Pick<KafkaRecord, 'topic' | 'partition' | 'offset' | 'key'>,
   cause: DeadLetterCause,
   nowMs: number = Date.now(),
 ): OutgoingRecord {
+  const key = record.key?.subarray(0, KEY_BYTES_MAX) ?? null;
   const letter: DeadLetter = {
     topic: record.topic,
     partition: record.partition,
     offset: record.offset,
-    key: record.key?.toString('utf8') ?? null,
+    key: key?.toString('utf8') ?? null,
     code: cause.code,
     detail: cause.detail.slice(0, DETAIL_CHARACTERS_MAX),
     attempts: cause.attempts,
@@ -44,7 +48,7 @@ export function deadLetterFor(
   };
   return {
     topic: deadLetters(record.topic),
-    key: record.key,
+    key,
     value: JSON.stringify(letter),
     headers: { 'content-type': 'application/json' },
   };

@@ -30,13 +30,14 @@ export interface DispositionChange {
 export class DispositionFollower {
   private readonly dispositions = new Map<ImageId, Disposition>();
   private readonly reader: LogReader;
+  private readonly listeners: ((changes: readonly DispositionChange[]) => void)[] = [];
 
-  /** @param onChange awaited before the next batch is read */
+  /** @param applyChanges awaited before the next batch is read */
   constructor(
     kafka: KafkaClient,
     private readonly log: KafkaLog,
     onFatal: (error: unknown) => void,
-    private readonly onChange: (changes: readonly DispositionChange[]) => Promise<void> = () => Promise.resolve(),
+    private readonly applyChanges: (changes: readonly DispositionChange[]) => Promise<void> = () => Promise.resolve(),
   ) {
     this.reader = kafka.logReader({
       topic: CUSTODY_DISPOSITIONS,
@@ -45,7 +46,9 @@ export class DispositionFollower {
       onFatal,
       onBatch: async ({ records }) => {
         const changes = records.filter((record) => record.key !== null).map((record) => this.apply(record));
-        if (changes.length > 0) await this.onChange(changes);
+        if (changes.length === 0) return;
+        for (const listener of this.listeners) listener(changes);
+        await this.applyChanges(changes);
       },
     });
   }
@@ -58,6 +61,16 @@ export class DispositionFollower {
 
   get(id: ImageId): Disposition | undefined {
     return this.dispositions.get(id);
+  }
+
+  /** Every disposition in force. */
+  all(): Iterable<Disposition> {
+    return this.dispositions.values();
+  }
+
+  /** Told of every change after it is known here, from now on. */
+  onChange(listener: (changes: readonly DispositionChange[]) => void): void {
+    this.listeners.push(listener);
   }
 
   /** The record's place in the log: a reader that has passed it knows the disposition. */

@@ -12,7 +12,7 @@
  * kafkajs gives up in an outage, and can hang after one (upstream 659): the consumer is replaced by a new one whenever
  * it crashes or shows no sign of life.
  */
-import type { Consumer, EachBatchPayload, Kafka } from 'kafkajs';
+import kafkajs, { type Consumer, type EachBatchPayload, type Kafka } from 'kafkajs';
 import { describeError } from '#domain/errors.js';
 import type { Offset } from '#domain/ids.js';
 import { backoffMs, pause, within } from './backoff.js';
@@ -24,6 +24,7 @@ import {
   type KafkaRecord,
   type RawMessage,
 } from './kafka-record.js';
+import { samePartitionAssigner } from './same-partition-assigner.js';
 
 export interface GroupBatch {
   readonly topic: string;
@@ -177,6 +178,8 @@ export class GroupConsumer {
       heartbeatInterval: this.heartbeatMs,
       maxBytesPerPartition: maxBytesPerPartition ?? BYTES_PER_PARTITION_MAX,
       maxWaitTimeInMs: maxWaitMs ?? MAX_WAIT_MS,
+      // The second is what members of an earlier version know: a group takes what all of its members know.
+      partitionAssigners: [samePartitionAssigner, kafkajs.PartitionAssigners.roundRobin],
       retry: { retries: 3, initialRetryTime: 100, maxRetryTime: 1_000, restartOnFailure: async () => false },
     });
     this.lastSignOfLifeMs = Date.now();

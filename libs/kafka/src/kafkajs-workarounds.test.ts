@@ -1,6 +1,12 @@
 import { createRequire } from 'node:module';
+import kafkajs from 'kafkajs';
 import { describe, expect, it, vi } from 'vitest';
-import { applyKafkajsWorkarounds, partialProduceResponse, protocolError } from './kafkajs-workarounds.js';
+import {
+  applyKafkajsWorkarounds,
+  isWithoutBroker,
+  partialProduceResponse,
+  protocolError,
+} from './kafkajs-workarounds.js';
 
 const require = createRequire(import.meta.url);
 
@@ -60,5 +66,28 @@ describe('kafkajs workarounds', () => {
     expect(protocolError(10)).toEqual({ type: 'MESSAGE_TOO_LARGE', retriable: false });
     expect(protocolError(6)).toEqual({ type: 'NOT_LEADER_FOR_PARTITION', retriable: true });
     expect(protocolError(9999).retriable).toBe(false);
+  });
+
+  it('tell a broker that is lost from one that refuses', () => {
+    const Broker = require('kafkajs/src/broker/index.js') as {
+      new (options: object): { lookupRequest(): unknown };
+    };
+    const notYet = new Broker({ connectionPool: {}, logger: { namespace: () => ({}) } });
+    const thrownBy = (run: () => unknown): unknown => {
+      try {
+        return run();
+      } catch (error) {
+        return error;
+      }
+    };
+    const closed = new kafkajs.KafkaJSConnectionError('Closed connection');
+    const retried = (error: Error): Error =>
+      new kafkajs.KafkaJSNumberOfRetriesExceeded(error, { retryCount: 3, retryTime: 1_000 });
+    expect(isWithoutBroker(thrownBy(() => notYet.lookupRequest()))).toBe(true);
+    expect(isWithoutBroker(closed)).toBe(true);
+    expect(isWithoutBroker(retried(closed))).toBe(true);
+    const refused = new kafkajs.KafkaJSProtocolError(new Error('not the leader'));
+    expect(isWithoutBroker(refused)).toBe(false);
+    expect(isWithoutBroker(retried(refused))).toBe(false);
   });
 });

@@ -100,3 +100,20 @@ export function protocolError(code: number): { readonly type: string; readonly r
   const { type, retriable } = createErrorFromCode(code);
   return { type, retriable };
 }
+
+/**
+ * Whether no broker has refused anything: it could not be reached, or was lost before it answered. kafkajs says so in
+ * several ways, after its retries as an error that nobody should retry, and between two connections as a plain one.
+ */
+export function isWithoutBroker(error: unknown): boolean {
+  if (error instanceof kafkajs.KafkaJSNumberOfRetriesExceeded) return isWithoutBroker(error.cause);
+  return (
+    error instanceof kafkajs.KafkaJSConnectionError ||
+    error instanceof kafkajs.KafkaJSRequestTimeoutError ||
+    error instanceof kafkajs.KafkaJSBrokerNotFound ||
+    error instanceof kafkajs.KafkaJSLockTimeout ||
+    (error instanceof Error && error.message === NOT_CONNECTED)
+  );
+}
+
+const NOT_CONNECTED = 'Broker not connected';

@@ -252,4 +252,14 @@ describe('log reader', () => {
     expect(latenciesMs[100]).toBeLessThan(100);
     await reader.close();
   });
+
+  it('is closed at once, also while a broker holds its poll', async () => {
+    const topic = await createTopic(client, 'held');
+    // Longer than this test may take.
+    const { reader, fatal } = collect(topic, { maxWaitMs: 120_000 });
+    await reader.caughtUp();
+    await pause(200);
+    await reader.close();
+    expect(fatal).toEqual([]);
+  });
 });

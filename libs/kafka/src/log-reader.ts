@@ -11,7 +11,7 @@
 import type { Kafka } from 'kafkajs';
 import { describeError, Failure } from '#domain/errors.js';
 import type { Offset } from '#domain/ids.js';
-import { backoffMs, pause } from './backoff.js';
+import { backoffMs, pause, unlessAborted } from './backoff.js';
 import { KafkaConnection, type FetchedPartition, type LogEnds } from './kafka-connection.js';
 import type { KafkaLog, KafkaRecord } from './kafka-record.js';
 import { LogFreshness } from './log-freshness.js';
@@ -69,7 +69,8 @@ export interface ReadProgress {
 }
 
 const CONCURRENCY = 4;
-const MAX_WAIT_MS = 500;
+/** A poll that finds nothing costs the broker a look at each partition; a record is answered at once in any case. */
+const MAX_WAIT_MS = 1_000;
 const BYTES_PER_PARTITION_MAX = 1024 * 1024;
 /** One answer. At least one batch is sent however large it is. */
 const FETCH_BYTES_MAX = 10 * 1024 * 1024;
@@ -296,12 +297,13 @@ export class LogReader {
     const suspect = ready.find((state) => state.emptyAnswers >= EMPTY_ANSWERS_MAX);
     const asked = suspect === undefined ? ready : [suspect];
     const maxWaitMs = this.options.maxWaitMs ?? MAX_WAIT_MS;
-    const answer = await connection.fetch(nodeId, this.options.topic, asked, {
+    const fetching = connection.fetch(nodeId, this.options.topic, asked, {
       maxWaitMs: asked.length < states.length ? Math.min(maxWaitMs, WAIT_WHILE_BEHIND_MS) : maxWaitMs,
       maxBytes: FETCH_BYTES_MAX,
       maxBytesPerPartition: this.options.maxBytesPerPartition ?? BYTES_PER_PARTITION_MAX,
     });
-    if (signal.aborted) return;
+    const answer = await unlessAborted(fetching, signal);
+    if (answer === undefined) return;
     onAnswer();
     for (const fetched of answer) this.accept(fetched, suspect !== undefined);
     const { lingerMs } = this.options;

@@ -1,7 +1,7 @@
 import { randomInt } from 'node:crypto';
 import { partitionFor } from '#contracts/murmur2.js';
+import type { OutgoingRecord } from '#contracts/outgoing-record.js';
 import { Failure, Refusal } from '#domain/errors.js';
-import type { OutgoingRecord } from './kafka-record.js';
 
 /** Lengths, deltas and the queue's own entry. */
 const RECORD_OVERHEAD_BYTES = 100;

@@ -7,12 +7,13 @@
  * partitions go on. Delivery is at least once: a write whose acknowledgement was lost is written again.
  */
 import type { Kafka, Message } from 'kafkajs';
+import type { OutgoingRecord } from '#contracts/outgoing-record.js';
 import { describeError, Failure } from '#domain/errors.js';
 import type { Offset } from '#domain/ids.js';
 import { backoffMs, pause } from './backoff.js';
 import { KafkaConnection, type PartitionBatch, type ProduceOutcome } from './kafka-connection.js';
 import { protocolError } from './kafkajs-workarounds.js';
-import type { KafkaLog, OutgoingRecord, RecordPosition } from './kafka-record.js';
+import type { KafkaLog, RecordPosition } from './kafka-record.js';
 import { choosePartition, invalidRecord, notAuthorised, shuttingDown, sizeOf, tooLarge } from './outgoing-record.js';
 
 export interface PublisherOptions {

@@ -9,6 +9,7 @@ import type { Offset } from '#domain/ids.js';
 import { backoffMs, pause, within } from './backoff.js';
 import type { KafkaLog } from './kafka-record.js';
 import type { LogEnds } from './kafka-connection.js';
+import { isWithoutBroker } from './kafkajs-workarounds.js';
 
 export interface TopicDifference {
   readonly topic: string;
@@ -132,6 +133,9 @@ export class TopicAdmin {
       return await use(admin);
     } catch (error) {
       if (error instanceof Failure) throw error;
+      if (isWithoutBroker(error)) {
+        throw new Failure('KAFKA_UNAVAILABLE', 'Kafka was lost before it answered.', true, { cause: error });
+      }
       const text = `Kafka refused an administrative request: ${describeAll(error)}`;
       throw new Failure('TOPIC_CHANGE_FAILED', text, (error as { retriable?: boolean }).retriable === true, {
         cause: error,

@@ -31,4 +31,13 @@ describe('health', () => {
     health.fulfilled('kafka');
     expect(health.ready).toEqual({ ok: false, waitingFor: { drain: 'shutting down' } });
   });
+
+  it('says what somebody must look at, and is ready nevertheless', () => {
+    const health = new Health([]);
+    expect(health.alarms).toEqual({});
+    health.alarm('audit', 'the log was changed');
+    expect(health.alarms).toEqual({ audit: 'the log was changed' });
+    health.calm('audit');
+    expect(health.alarms).toEqual({});
+  });
 });

@@ -4,6 +4,7 @@
  */
 export class Health {
   private readonly pending = new Map<string, string>();
+  private readonly raised = new Map<string, string>();
   private started = false;
   private draining = false;
 
@@ -25,6 +26,19 @@ export class Health {
   /** A condition that held no longer does. */
   lost(condition: string, why: string): void {
     this.pending.set(condition, why);
+  }
+
+  /** Something that somebody must look at, though the service can work: it says so beside its readiness. */
+  alarm(name: string, why: string): void {
+    this.raised.set(name, why);
+  }
+
+  calm(name: string): void {
+    this.raised.delete(name);
+  }
+
+  get alarms(): Record<string, string> {
+    return Object.fromEntries(this.raised);
   }
 
   /** From now on not ready, while what is under way is finished. */

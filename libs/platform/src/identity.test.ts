@@ -90,6 +90,9 @@ describe('a bearer token', () => {
     ['without an end', () => claims({ exp: undefined })],
     ['without a beginning', () => claims({ iat: undefined })],
     ['of nobody', () => claims({ sub: undefined })],
+    ['of an empty name', () => claims({ sub: '' })],
+    ['of a number', () => claims({ sub: 1234 })],
+    ['of somebody whose id fills a page', () => claims({ sub: 'x'.repeat(256) })],
     ['without roles', () => claims({ roles: undefined })],
     ['with no role', () => claims({ roles: [] })],
     ['with a role that does not exist', () => claims({ roles: ['officer', 'admin'] })],
@@ -182,6 +185,25 @@ describe('an assertion', () => {
     expect((await assertions.verify(await mobile.sign(erasure), Date.now())).system).toBe('mobile-app');
   });
 
+  it('for a purpose that the system’s key is not for is refused', async () => {
+    const only = async (purposes: unknown): Promise<AssertionVerifier> => {
+      const { keys } = JSON.parse(await readFile(join(folder, 'systems.jwks'), 'utf8')) as { keys: object[] };
+      const file = join(folder, 'scoped.jwks');
+      await writeFile(file, JSON.stringify({ keys: keys.map((jwk) => ({ ...jwk, purposes })) }));
+      return new AssertionVerifier(await openJwks(file));
+    };
+    const codeFor = async (purposes: unknown, assertion: Assertion): Promise<string | undefined> => {
+      const verifier = await only(purposes);
+      const jws = await suite.sign(assertion);
+      return codeOfAsync(() => verifier.verify(jws, Date.now()));
+    };
+    expect(await codeFor(['retrospective-search'], search)).toBeUndefined();
+    expect(await codeFor(['retrospective-search'], erasure)).toBe('ASSERTION_INVALID');
+    expect(await codeFor(['erasure'], search)).toBe('ASSERTION_INVALID');
+    expect(await codeFor([], erasure)).toBe('ASSERTION_INVALID');
+    expect(await codeFor('retrospective-search, erasure', erasure)).toBe('ASSERTION_INVALID');
+  });
+
   it('of a system that is not known is refused', async () => {
     const stranger = await AssertionSigner.open(join(folder, 'stranger.json'));
     expect(await codeOfAsync(async () => assertions.verify(await stranger.sign(erasure), Date.now()))).toBe(
@@ -195,6 +217,9 @@ describe('an assertion', () => {
     ['without an authority', () => ({ ...erasureClaims(), authority: '' })],
     ['of an unknown role', () => ({ ...erasureClaims(), role: 'admin' })],
     ['on nobody’s behalf', () => ({ ...erasureClaims(), sub: undefined })],
+    ['with more than an audit entry can hold', () => ({ ...erasureClaims(), reason: 'x'.repeat(2001) })],
+    ['with an authority that is a document', () => ({ ...erasureClaims(), authority: 'x'.repeat(201) })],
+    ['on behalf of a page of text', () => ({ ...erasureClaims(), sub: 'x'.repeat(256) })],
     ['without a time', () => ({ ...erasureClaims(), iat: undefined })],
   ])('%s is refused', async (_, payload) => {
     const jws = await signAs('custody-suite', payload());

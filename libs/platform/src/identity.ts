@@ -60,9 +60,11 @@ export class TokenVerifier {
     if (payload.exp! - payload.iat! > TOKEN_LIFETIME_SECONDS_MAX) {
       throw new Refusal('TOKEN_INVALID', 'The token is good for longer than 15 minutes.');
     }
+    const person = personSchema.safeParse(payload.sub);
+    if (!person.success) throw new Refusal('TOKEN_INVALID', 'The token’s sub is not the id of anybody.');
     const roles = rolesClaim.safeParse(payload['roles']);
     if (!roles.success) throw new Refusal('TOKEN_INVALID', 'The token names no known role.');
-    return { id: payload.sub!, roles: roles.data };
+    return { id: person.data, roles: roles.data };
   }
 }
 
@@ -118,23 +120,31 @@ export type Assertion =
       readonly imageId: string;
       readonly authority: string;
       readonly reason: string;
+      /** The erasure on `custody.directions` that decided it, when one did. */
+      readonly erasureId?: string;
     };
 
+/** A person's id as issuers and systems give it. Longer, it would fill the audit entry that names it. */
+const personSchema = z.string().min(1).max(255);
+const idSchema = z.string().min(1).max(255);
+
+/** Bounded, because an entry that the audit log cannot hold would be waited for for ever, and the partition with it. */
 const assertionSchema = z.discriminatedUnion('purpose', [
   z.object({
     purpose: z.literal('retrospective-search'),
-    subject: z.string().min(1),
+    subject: personSchema,
     role: z.enum(ROLES),
-    searchId: z.string(),
-    probeSha256: z.string(),
+    searchId: idSchema,
+    probeSha256: idSchema,
   }),
   z.object({
     purpose: z.literal('erasure'),
-    subject: z.string().min(1),
+    subject: personSchema,
     role: z.enum(ROLES),
-    imageId: z.string(),
-    authority: z.string().min(1),
-    reason: z.string().min(1),
+    imageId: idSchema,
+    authority: z.string().min(1).max(200),
+    reason: z.string().min(1).max(2000),
+    erasureId: idSchema.optional(),
   }),
 ]);
 
@@ -205,6 +215,21 @@ export class AssertionVerifier {
     if (!parsed.success) {
       throw new Refusal('ASSERTION_INVALID', `The assertion is incomplete: ${describeError(parsed.error)}`);
     }
-    return { system: payload.iss, assertion: parsed.data };
+    if (!this.mayAssert(payload.kid, parsed.data.purpose)) {
+      throw new Refusal(
+        'ASSERTION_INVALID',
+        `The key of ${payload.kid} is not for the purpose ${parsed.data.purpose}.`,
+      );
+    }
+    return { system: payload.iss, assertion: parsed.data as Assertion };
+  }
+
+  /** A key that names its `purposes` is good for those alone: a phone system's is none for erasures. */
+  private mayAssert(kid: string, purpose: Assertion['purpose']): boolean {
+    const { jwks } = this.keys as JWTVerifyGetKey & { jwks?: () => JSONWebKeySet | undefined };
+    const purposes = (jwks?.()?.keys.find((key) => key.kid === kid) as Record<string, unknown> | undefined)?.[
+      'purposes'
+    ];
+    return purposes === undefined || (Array.isArray(purposes) && purposes.includes(purpose));
   }
 }

@@ -6,7 +6,14 @@
  * File: `CFS1` · 12 B nonce, 48 B wrapped key (32 B + 16 B tag) · 12 B nonce, ciphertext, 16 B tag. The object's name is
  * authenticated in both layers: a file that is put under another name does not open.
  */
-import { createCipheriv, createDecipheriv, createHash, randomBytes } from 'node:crypto';
+import {
+  createCipheriv,
+  createDecipheriv,
+  createHash,
+  createSecretKey,
+  randomBytes,
+  type KeyObject,
+} from 'node:crypto';
 import { mkdir, open, readdir, readFile, rename, rm } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 import { Failure } from '#domain/errors.js';
@@ -52,13 +59,15 @@ const MAGIC = Buffer.from('CFS1');
 const NONCE_BYTES = 12;
 const TAG_BYTES = 16;
 const KEY_BYTES = 32;
+/** Of a temporary file: two writers of one object have names of their own. */
+const SUFFIX_BYTES = 4;
 
 export class FolderImageStore implements ImageStore {
   private readonly made = new Set<string>();
 
   private constructor(
     private readonly folder: string,
-    private readonly storeKey: Buffer,
+    private readonly storeKey: KeyObject,
   ) {}
 
   /** @throws Failure IMAGE_STORE_KEY_UNREADABLE */
@@ -75,15 +84,16 @@ export class FolderImageStore implements ImageStore {
       throw new Failure('IMAGE_STORE_KEY_UNREADABLE', `${keyFile} does not hold 32 bytes in base64.`, false);
     }
     await mkdir(folder, { recursive: true });
-    return new FolderImageStore(folder, key);
+    return new FolderImageStore(folder, createSecretKey(key));
   }
 
   async put(name: ObjectName, bytes: Uint8Array): Promise<void> {
-    const dataKey = randomBytes(KEY_BYTES);
-    const sealed = Buffer.concat([MAGIC, seal(this.storeKey, dataKey, name), seal(dataKey, bytes, name)]);
+    const random = randomBytes(KEY_BYTES + SUFFIX_BYTES);
+    const dataKey = random.subarray(0, KEY_BYTES);
+    const sealed = Buffer.concat([MAGIC, ...seal(this.storeKey, dataKey, name), ...seal(dataKey, bytes, name)]);
     dataKey.fill(0);
     const path = join(this.folder, name);
-    const temporary = `${path}.${process.pid}.${randomBytes(4).toString('hex')}.tmp`;
+    const temporary = `${path}.${process.pid}.${random.toString('hex', KEY_BYTES)}.tmp`;
     await this.makeFolder(dirname(path));
     const file = await open(temporary, 'wx', 0o600);
     try {
@@ -161,13 +171,14 @@ export class FolderImageStore implements ImageStore {
   }
 }
 
-function seal(key: Buffer, bytes: Uint8Array, name: string): Buffer {
+/** @returns the pieces, in order: an image is copied once, when they are joined */
+function seal(key: Buffer | KeyObject, bytes: Uint8Array, name: string): Buffer[] {
   const nonce = randomBytes(NONCE_BYTES);
   const cipher = createCipheriv('aes-256-gcm', key, nonce).setAAD(Buffer.from(name));
-  return Buffer.concat([nonce, cipher.update(bytes), cipher.final(), cipher.getAuthTag()]);
+  return [nonce, cipher.update(bytes), cipher.final(), cipher.getAuthTag()];
 }
 
-function unseal(key: Buffer, sealed: Buffer, name: string): Buffer {
+function unseal(key: Buffer | KeyObject, sealed: Buffer, name: string): Buffer {
   const tagStart = sealed.length - TAG_BYTES;
   const decipher = createDecipheriv('aes-256-gcm', key, sealed.subarray(0, NONCE_BYTES), { authTagLength: TAG_BYTES })
     .setAAD(Buffer.from(name))

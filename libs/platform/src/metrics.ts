@@ -110,6 +110,37 @@ export class IndexMetrics extends Metrics {
 export type SearchStage = 'audit' | 'decode' | 'detect' | 'embed' | 'gallery' | 'merge';
 
 export class QueryMetrics extends Metrics {
+  readonly auditLogRecords = new Gauge({
+    name: 'custody_audit_log_records',
+    help: 'Leaves in the audit log, as far as this replica has read it',
+    registers: [this.registry],
+  });
+
+  readonly auditUnsealedRecords = new Gauge({
+    name: 'custody_audit_unsealed_records',
+    help: 'Leaves in the audit log that no signed checkpoint covers yet',
+    registers: [this.registry],
+  });
+
+  readonly auditUnsealedAgeSeconds = new Gauge({
+    name: 'custody_audit_unsealed_age_seconds',
+    help: 'Time since the oldest leaf was logged that no signed checkpoint covers; 0 when there is none',
+    registers: [this.registry],
+  });
+
+  readonly auditCheckpointsTotal = new Counter({
+    name: 'custody_audit_checkpoints_total',
+    help: 'Checkpoints of the audit log that this replica has signed',
+    registers: [this.registry],
+  });
+
+  readonly auditSealFailuresTotal = new Counter({
+    name: 'custody_audit_seal_failures_total',
+    help: 'Attempts to seal the audit log that failed, by reason',
+    labelNames: ['reason'],
+    registers: [this.registry],
+  });
+
   readonly searchDurationSeconds = new Histogram({
     name: 'custody_search_duration_seconds',
     help: 'From the accepted request to the answer',
@@ -133,10 +164,63 @@ export class QueryMetrics extends Metrics {
     registers: [this.registry],
   });
 
+  readonly searchCandidatesTotal = new Counter({
+    name: 'custody_search_candidates_total',
+    help: 'Candidates at or above the threshold, by the version of the thresholds',
+    labelNames: ['kind', 'threshold_version'],
+    registers: [this.registry],
+  });
+
+  readonly searchesByThresholdTotal = new Counter({
+    name: 'custody_searches_by_threshold_total',
+    help: 'Searches that were judged, by the version of the thresholds and whether anybody reached it',
+    labelNames: ['kind', 'threshold_version', 'result'],
+    registers: [this.registry],
+  });
+
+  readonly rateLimitedTotal = new Counter({
+    name: 'custody_rate_limited_total',
+    help: 'Searches that were refused because a person, a system or a kind of search had its share',
+    labelNames: ['kind'],
+    registers: [this.registry],
+  });
+
+  readonly searchesSuspended = new Gauge({
+    name: 'custody_searches_suspended',
+    help: '1 while this kind of search is suspended',
+    labelNames: ['kind'],
+    registers: [this.registry],
+  });
+
+  readonly searchCommandsTotal = new Counter({
+    name: 'custody_search_commands_total',
+    help: 'Commands about retrospective searches that this replica decided on as their owner, by result',
+    labelNames: ['command', 'result'],
+    registers: [this.registry],
+  });
+
+  readonly retrospectiveSearchesWaiting = new Gauge({
+    name: 'custody_retrospective_searches_waiting',
+    help: 'Retrospective searches that this replica owns and has not begun to run',
+    registers: [this.registry],
+  });
+
+  readonly operatorSearchesWithoutOutcome = new Gauge({
+    name: 'custody_operator_searches_without_outcome',
+    help: 'Operator-initiated searches of which nobody has recorded yet what came of them',
+    registers: [this.registry],
+  });
+
   readonly searchesIncompleteTotal = new Counter({
     name: 'custody_searches_incomplete_total',
     help: 'Searches whose answer misses a part of the gallery',
     labelNames: ['kind'],
+    registers: [this.registry],
+  });
+
+  readonly reviewsDue = new Gauge({
+    name: 'custody_reviews_due',
+    help: 'Custody images whose retention is to be reviewed by today and was not',
     registers: [this.registry],
   });
 }

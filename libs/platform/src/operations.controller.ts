@@ -20,7 +20,7 @@ export class OperationsController {
 
   @Get('health/ready')
   ready(@Res() response: Response): void {
-    answer(response, this.health.ready);
+    answer(response, this.health.ready, this.health.alarms);
   }
 
   @Get('health/live')
@@ -34,6 +34,11 @@ export class OperationsController {
   }
 }
 
-function answer(response: Response, state: { ok: boolean; waitingFor: Record<string, string> }): void {
-  response.status(state.ok ? 200 : 503).json({ status: state.ok ? 'ok' : 'waiting', waitingFor: state.waitingFor });
+function answer(
+  response: Response,
+  { ok, waitingFor }: { ok: boolean; waitingFor: Record<string, string> },
+  alarms: Record<string, string> = {},
+): void {
+  const raised = Object.keys(alarms).length > 0;
+  response.status(ok ? 200 : 503).json({ status: ok ? 'ok' : 'waiting', waitingFor, ...(raised && { alarms }) });
 }

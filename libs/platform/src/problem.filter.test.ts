@@ -1,5 +1,6 @@
 /** The filter, the guard and the health endpoints together, in a small application on a real port. */
 import 'reflect-metadata';
+import { connect } from 'node:net';
 import { Body, Controller, Get, HttpException, Module, Param, Post, Put, type DynamicModule } from '@nestjs/common';
 import { APP_GUARD } from '@nestjs/core';
 import type { NestExpressApplication } from '@nestjs/platform-express';
@@ -20,6 +21,7 @@ const thrown: Record<string, () => Error> = {
   'multiple-faces': () => new Refusal('MULTIPLE_FACES', 'Say which.', { faces: [{ index: 0 }] }),
   'bad-limit': () => new Refusal('BAD_LIMIT', 'From 1 to 20.'),
   'kafka-away': () => new Failure('KAFKA_UNAVAILABLE', 'Try again.', true, { cause: new Error('10.0.0.7 refused') }),
+  'share-taken': () => new Failure('RATE_LIMITED', 'Wait.', true, { retryAfterSeconds: 17 }),
   'model-missing': () => new Failure('MODEL_MISSING', 'Ours.', false),
   bug: () => new TypeError('cannot read face of /srv/secret/jane-doe.jpg'),
   teapot: () => new HttpException('short and stout', 418),
@@ -139,6 +141,7 @@ describe('an error over HTTP', () => {
   it.each([
     ['bad-limit', 400, 'BAD_LIMIT'],
     ['kafka-away', 503, 'KAFKA_UNAVAILABLE'],
+    ['share-taken', 429, 'RATE_LIMITED'],
     ['model-missing', 500, 'MODEL_MISSING'],
     ['bug', 500, 'INTERNAL'],
     ['teapot', 418, 'BAD_REQUEST'],
@@ -160,6 +163,7 @@ describe('an error over HTTP', () => {
 
   it('says when to come back, where that may help, and only there', async () => {
     expect((await fetch(`${url}/throw/kafka-away`)).headers.get('retry-after')).toBe('1');
+    expect((await fetch(`${url}/throw/share-taken`)).headers.get('retry-after')).toBe('17');
     expect((await fetch(`${url}/throw/bad-limit`)).headers.get('retry-after')).toBeNull();
   });
 
@@ -181,6 +185,29 @@ describe('an error over HTTP', () => {
       status: 413,
       code: 'REQUEST_TOO_LARGE',
     });
+  });
+
+  it('is 405 where the path has another method, and says which', async () => {
+    const { response, problem } = await problemOf('/json', { method: 'DELETE' });
+    expect([response.status, problem.code]).toEqual([405, 'METHOD_NOT_ALLOWED']);
+    expect(response.headers.get('allow')).toBe('POST');
+    expect((await fetch(`${url}/throw/x`, { method: 'PATCH' })).headers.get('allow')).toBe('GET, HEAD');
+    expect((await problemOf('/throw/%zz', { method: 'PATCH' })).problem).toMatchObject({ status: 400 });
+  });
+
+  it('is a problem even where Node cannot read the request', async () => {
+    const long = await fetch(`${url}/who`, { headers: { 'x-long': 'x'.repeat(20_000) } });
+    expect(long.status).toBe(431);
+    expect(await long.json()).toMatchObject({ status: 431, code: 'REQUEST_HEAD_TOO_LARGE' });
+    const answer = await new Promise<string>((resolve, reject) => {
+      const socket = connect(Number(new URL(url).port), '127.0.0.1', () => socket.write('GET /who HTTP/9\r\n\r\n'));
+      let text = '';
+      socket.on('data', (chunk) => (text += chunk.toString()));
+      socket.on('end', () => resolve(text));
+      socket.on('error', reject);
+    });
+    expect(answer).toMatch(/^HTTP\/1\.1 400 Bad Request\r\n/);
+    expect(JSON.parse(answer.split('\r\n\r\n')[1]!)).toMatchObject({ status: 400, code: 'BAD_REQUEST' });
   });
 
   it('says PORT_IN_USE and which setting to change when the port is taken', async () => {

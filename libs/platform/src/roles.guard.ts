@@ -11,7 +11,7 @@ import { hasRole, type Actor, type Role } from '#domain/identity.js';
 import type { Health } from './health.js';
 import type { TokenVerifier } from './identity.js';
 
-const ROLES_KEY = 'custody:roles';
+export const ROLES_KEY = 'custody:roles';
 
 const ANYONE = 'anyone';
 

@@ -2,16 +2,18 @@
  * What every service's process does: serve health and metrics from the first moment, log a crash and end (a supervisor
  * starts it again), and on SIGTERM finish what is under way before it goes.
  */
-import type { AddressInfo } from 'node:net';
-import { Module, type DynamicModule } from '@nestjs/common';
+import { STATUS_CODES } from 'node:http';
+import type { AddressInfo, Socket } from 'node:net';
+import { HttpException, Module, type DynamicModule } from '@nestjs/common';
 import { NestFactory } from '@nestjs/core';
 import type { NestExpressApplication } from '@nestjs/platform-express';
 import { CodedError, describeError, Failure } from '#domain/errors.js';
 import { Health } from './health.js';
+import { HttpProblem } from './http-status.js';
 import { nestLogger, type Log } from './log.js';
 import { Metrics } from './metrics.js';
 import { OperationsController } from './operations.controller.js';
-import { ProblemFilter } from './problem.filter.js';
+import { ProblemFilter, problemText } from './problem.filter.js';
 
 /** Below the 30 s that Kubernetes gives a pod. */
 const SHUTDOWN_MS_MAX = 25_000;
@@ -123,6 +125,7 @@ export async function serveHttp(
   app.disable('x-powered-by');
   app.useGlobalFilters(new ProblemFilter(options.log));
   options.configure?.(app);
+  app.getHttpServer().on('clientError', answerUnreadable);
   try {
     await app.listen(options.port, options.host);
   } catch (error) {
@@ -139,3 +142,25 @@ export async function serveHttp(
   const { port } = app.getHttpServer().address() as AddressInfo;
   return { app, url: `http://${options.host}:${port}` };
 }
+
+/** What Node itself cannot read as HTTP has no response yet; it leaves as a problem like everything else. */
+function answerUnreadable(error: NodeJS.ErrnoException, socket: Socket): void {
+  if (error.code === 'ECONNRESET' || !socket.writable) {
+    socket.destroy();
+    return;
+  }
+  const status = UNREADABLE[error.code ?? ''] ?? 400;
+  const text = problemText(new HttpProblem(new HttpException('This cannot be read as a request over HTTP.', status)));
+  socket.end(
+    [
+      `HTTP/1.1 ${status} ${STATUS_CODES[status]}`,
+      'Connection: close',
+      'Content-Type: application/problem+json; charset=utf-8',
+      `Content-Length: ${Buffer.byteLength(text)}`,
+      '',
+      text,
+    ].join('\r\n'),
+  );
+}
+
+const UNREADABLE: Readonly<Record<string, number>> = { ERR_HTTP_REQUEST_TIMEOUT: 408, HPE_HEADER_OVERFLOW: 431 };

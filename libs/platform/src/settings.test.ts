@@ -75,6 +75,8 @@ describe('settings', () => {
       ['127.example.org', {}],
       ['pod-1.custody', {}],
       ['0.0.0.0', { DATA_DIR: '/srv/cfs', AUTH_JWKS: '/srv/./cfs/keys/issuer.jwks.json' }],
+      ['0.0.0.0', { AUTH_JWKS: '/copied/issuer.jwks.json' }],
+      ['0.0.0.0', { AUTH_ISSUER: 'https://idp.example.org' }],
     ])('are refused with LOCAL_ISSUER_NOT_LOOPBACK where others would be served: HOST=%s %j', (HOST, more) => {
       expect(codeOf(() => readSettings({ HOST, ...more }))).toBe('LOCAL_ISSUER_NOT_LOOPBACK');
     });
@@ -85,8 +87,20 @@ describe('settings', () => {
   });
 
   it('serve others with the keys of another issuer', () => {
+    const AUTH_ISSUER = 'https://idp.example.org';
     for (const AUTH_JWKS of ['https://idp.example.org/jwks', '/etc/custody/issuer.jwks.json']) {
-      expect(readSettings({ HOST: '0.0.0.0', AUTH_JWKS }).AUTH_JWKS).toBe(AUTH_JWKS);
+      expect(readSettings({ HOST: '0.0.0.0', AUTH_JWKS, AUTH_ISSUER }).AUTH_JWKS).toBe(AUTH_JWKS);
     }
+  });
+
+  it('are those of production where others are served, unless somebody says otherwise', () => {
+    const others = {
+      HOST: '0.0.0.0',
+      AUTH_JWKS: 'https://idp.example.org/jwks',
+      AUTH_ISSUER: 'https://idp.example.org',
+    };
+    expect(readSettings({}).DEPLOYMENT).toBe('local');
+    expect(readSettings(others).DEPLOYMENT).toBe('production');
+    expect(readSettings({ ...others, DEPLOYMENT: 'local' }).DEPLOYMENT).toBe('local');
   });
 });

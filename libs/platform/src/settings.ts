@@ -4,7 +4,7 @@
  */
 import { isIPv4 } from 'node:net';
 import { availableParallelism, hostname } from 'node:os';
-import { join, resolve } from 'node:path';
+import { dirname, join, resolve } from 'node:path';
 import { z } from 'zod';
 import { Failure } from '#domain/errors.js';
 import { TEMPLATE_PARTITIONS } from '#domain/gallery.js';
@@ -145,7 +145,43 @@ export const SETTINGS = {
     '10000',
     'The same for a retrospective search; then its state is PARTIAL.',
   ),
-  THRESHOLDS_FILE: setting(z.string(), 'deploy/thresholds.json', 'The versioned threshold profiles.'),
+  THRESHOLDS_FILE: setting(
+    z.string(),
+    'deploy/thresholds.json',
+    'The threshold profiles to begin with. Once they are in the log, two people change them, and no file does.',
+  ),
+  ERASURE_BULK_MIN: setting(
+    count(1, 1_000),
+    '10',
+    'Images of one person that one person may erase; more than these, or images of several people, take two. As many as a person’s stays in custody make.',
+  ),
+  PEER_REVIEW: setting(
+    z.enum(['on', 'off']),
+    'off',
+    'Whether a second operator reviews a possible match before the investigating officer does. Fixed for a search when it is received.',
+  ),
+  DEPLOYMENT: setting(
+    z.enum(['local', 'production']),
+    // Whoever forgets to set it where others are served is refused, and not let off.
+    (text) => (isLoopback(text('HOST')) ? 'local' : 'production'),
+    'In `production` no search runs with a model that was not evaluated for the size of the gallery, unless two people have overridden that.',
+    '`local` where `HOST` is this machine, else `production`',
+  ),
+  RATE_LIMIT: setting(
+    count(1, 100_000),
+    '60',
+    'Searches that a person may ask for in any minute, of each replica. Over Kafka: in a minute of the log.',
+  ),
+  SERVICE_RATE_LIMIT: setting(
+    count(1, 1_000_000),
+    '600',
+    'Retrospective requests that a system may put on Kafka in a minute of the log, of each replica.',
+  ),
+  CONCURRENCY_LIMIT: setting(
+    count(1, 1_000),
+    '4',
+    'Searches that a person may have running at a time, of each replica.',
+  ),
   AUTH_ISSUER: setting(
     z.string(),
     'custody-face-search-local',
@@ -161,7 +197,7 @@ export const SETTINGS = {
   ASSERTION_JWKS: setting(
     z.string(),
     (text) => join(text('DATA_DIR'), 'keys', 'systems.jwks.json'),
-    'Public keys of the systems that sign assertions: an https URL, or a file; each key’s `kid` is the system’s name.',
+    'Public keys of the systems that sign assertions: an https URL, or a file; each key’s `kid` is the system’s name, and its `purposes`, where it has them, are all that it is good for: `retrospective-search`, `erasure`.',
     '`DATA_DIR/keys/systems.jwks.json`',
   ),
   ASSERTION_KEY_FILE: setting(
@@ -175,6 +211,46 @@ export const SETTINGS = {
     (text) => join(text('DATA_DIR'), 'query', 'searches.sqlite'),
     'The query service’s view of the searches; disposable, rebuilt from the log.',
     '`DATA_DIR/query/searches.sqlite`',
+  ),
+  AUDIT_VIEW_FILE: setting(
+    z.string(),
+    (text) => join(dirname(text('VIEW_FILE')), 'audit.sqlite'),
+    'The query service’s view of the audit; disposable, rebuilt from the log.',
+    'beside `VIEW_FILE`: `audit.sqlite`',
+  ),
+  AUDIT_SEAL_KEY_FILE: setting(
+    z.string(),
+    (text) => join(text('DATA_DIR'), 'keys', 'audit-seal.key'),
+    'The signer key that seals the audit log, which those who run Kafka must not hold; `off` on a replica that never seals.',
+    '`DATA_DIR/keys/audit-seal.key`',
+  ),
+  AUDIT_SEAL_VERIFIER_KEYS_FILE: setting(
+    z.string(),
+    (text) => join(text('DATA_DIR'), 'keys', 'audit-seal.vkey'),
+    'The verifier keys of the seals, one a line: the one in use and those before it.',
+    '`DATA_DIR/keys/audit-seal.vkey`',
+  ),
+  AUDIT_CHECKPOINT_DIR: setting(
+    z.string(),
+    (text) => join(text('DATA_DIR'), 'audit-checkpoints'),
+    'Folder of the append-only copy of the seals; in production on storage that those who run Kafka cannot rewrite.',
+    '`DATA_DIR/audit-checkpoints`',
+  ),
+  AUDIT_RETENTION_DAYS: setting(
+    count(0, 36_525),
+    '2557',
+    'For so many days an audit entry cannot be destroyed (2557 = 7 years); its leaf and proof stay for ever.',
+  ),
+  REGISTER_FILE: setting(
+    z.string(),
+    (text) => join(text('DATA_DIR'), 'query', 'register.sqlite'),
+    'The query service’s register of the images held; disposable, rebuilt from the log.',
+    '`DATA_DIR/query/register.sqlite`',
+  ),
+  RETENTION_POLICY_FILE: setting(
+    z.string(),
+    'deploy/retention-policy.json',
+    'The versioned policy that sets when it is reviewed whether a custody image is kept.',
   ),
 } as const satisfies Record<string, Setting<unknown>>;
 
@@ -208,8 +284,10 @@ export function readSettings(environment: NodeJS.ProcessEnv = process.env): Sett
   return settings as Settings;
 }
 
-function refuseLocalIssuerOffLoopback({ HOST, AUTH_JWKS }: Settings, dataFolder: string): void {
-  const isLocalIssuer = resolve(AUTH_JWKS) === resolve(localIssuerFile(dataFolder));
+function refuseLocalIssuerOffLoopback({ HOST, AUTH_JWKS, AUTH_ISSUER }: Settings, dataFolder: string): void {
+  // By its name too: a copy of its keys at another place would let in whoever has the key beside the data.
+  const isLocalIssuer =
+    AUTH_ISSUER === SETTINGS.AUTH_ISSUER.preset || resolve(AUTH_JWKS) === resolve(localIssuerFile(dataFolder));
   if (!isLocalIssuer || isLoopback(HOST)) return;
   throw new Failure(
     'LOCAL_ISSUER_NOT_LOOPBACK',

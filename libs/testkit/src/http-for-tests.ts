@@ -12,13 +12,14 @@ export interface ProblemBody {
 }
 
 export async function call(
-  method: 'GET' | 'POST' | 'PUT',
+  method: 'GET' | 'POST' | 'PUT' | 'PATCH' | 'DELETE',
   url: string,
   token?: string,
   body?: FormData | Uint8Array | object,
+  extra: Readonly<Record<string, string>> = {},
 ): Promise<HttpResult> {
   const json = body !== undefined && !(body instanceof FormData) && !(body instanceof Uint8Array);
-  const headers: Record<string, string> = {};
+  const headers: Record<string, string> = { ...extra };
   if (token !== undefined) headers['authorization'] = `Bearer ${token}`;
   if (json) headers['content-type'] = 'application/json';
   if (body instanceof Uint8Array) headers['content-type'] = 'image/jpeg';

@@ -50,6 +50,15 @@ export class RestartableBroker {
     await this.broker?.kill9();
   }
 
+  /** It keeps its connections and its port, and does nothing until `thaw`. */
+  freeze(): void {
+    process.kill(this.broker!.pid, 'SIGSTOP');
+  }
+
+  thaw(): void {
+    process.kill(this.broker!.pid, 'SIGCONT');
+  }
+
   /** Stops the broker and removes its data. */
   async dispose(): Promise<void> {
     await this.stop();

@@ -2,7 +2,13 @@
 const JUSTIFICATION = 'Found asleep at the railway station and cannot say who she is';
 
 export function operatorForm(image: Uint8Array, fields: Readonly<Record<string, string>> = {}): FormData {
-  return form(image, { grounds: 'missing', justification: JUSTIFICATION, identityUnconfirmed: 'true', ...fields });
+  return form(image, {
+    grounds: 'missing',
+    justification: JUSTIFICATION,
+    identityUnconfirmed: 'true',
+    deviceId: 'test-device',
+    ...fields,
+  });
 }
 
 export function retrospectiveForm(image: Uint8Array, fields: Readonly<Record<string, string>> = {}): FormData {
