@@ -6,6 +6,7 @@ import { join } from 'node:path';
 import { exportJWK, generateKeyPair } from 'jose';
 import { AuditLog } from '#audit/audit-log.js';
 import { custodyImageHeaders, erasureHeaders, type CustodyImage } from '#contracts/custody-image.js';
+import type { OutgoingRecord } from '#contracts/outgoing-record.js';
 import { parseOutcome } from '#contracts/outcome-record.js';
 import { parseTemplateRecord, type TemplateRecord } from '#contracts/template-record.js';
 import {
@@ -25,15 +26,18 @@ import type { ImageOutcome } from '#domain/image-outcome.js';
 import { decodeImage, openPixels } from '#face/decode.js';
 import { FacePool } from '#face/face-pool.js';
 import type { SamplePhotographs } from '#face/sample-manifest.js';
+import { DirectionFollower } from '#kafka/direction-follower.js';
 import { DispositionFollower } from '#kafka/disposition-follower.js';
-import type { KafkaRecord, OutgoingRecord } from '#kafka/kafka-record.js';
+import type { KafkaRecord } from '#kafka/kafka-record.js';
 import { AssertionSigner, AssertionVerifier, openJwks, type Assertion } from '#platform/identity.js';
 import { custodyImageName, FolderImageStore, type ImageStore } from '#platform/image-store.js';
 import { IngestMetrics } from '#platform/metrics.js';
 import { clientForTests, eventually, silentLog } from '#testkit/kafka-test-helpers.js';
+import { CollectionAudit } from './collection-audit.js';
 import { Enrolment } from './enrolment.js';
 import { ErasedImages } from './erased-images.js';
 import { ImageConsumer } from './image-consumer.js';
+import { ImageErasure } from './image-erasure.js';
 
 const partitionsOf = (count: number): readonly number[] => Array.from({ length: count }, (_, partition) => partition);
 
@@ -49,6 +53,7 @@ export class EnrolmentForTests {
   readonly kafka = clientForTests();
   readonly publisher = this.kafka.publisher();
   readonly dispositions: DispositionFollower;
+  readonly directions: DirectionFollower;
   readonly enrolment: Enrolment;
 
   private constructor(
@@ -63,6 +68,7 @@ export class EnrolmentForTests {
     readonly landscape: Buffer,
   ) {
     this.dispositions = this.followDispositions();
+    this.directions = new DirectionFollower(this.kafka, silentLog, (error) => void this.fatal.push(error));
     this.enrolment = this.enrolmentWith({});
   }
 
@@ -106,15 +112,15 @@ export class EnrolmentForTests {
     readonly dispositionOf?: (id: ImageId) => Disposition | undefined;
     readonly audit?: AuditLog;
   }): Enrolment {
-    return new Enrolment(
-      this.faces,
-      this.withFaults(this.images),
-      this.publisher,
-      parts.dispositionOf ?? ((id) => this.dispositions.get(id)),
-      this.assertions,
-      parts.audit ?? new AuditLog(this.publisher, '/test'),
-      this.metrics,
-    );
+    const dispositionOf = parts.dispositionOf ?? ((id: ImageId) => this.dispositions.get(id));
+    const images = this.withFaults(this.images);
+    const audit = parts.audit ?? new AuditLog(this.publisher, '/test');
+    const { faces, publisher, directions, assertions } = this;
+    const { modelId } = faces;
+    const erasure = new ImageErasure(modelId, images, publisher, dispositionOf, directions, assertions, audit);
+    const isMoreComing = (): boolean => faces.load.inFlight + faces.load.waiting > 0;
+    const collection = new CollectionAudit(audit, modelId, isMoreComing, silentLog);
+    return new Enrolment(faces, images, publisher, dispositionOf, erasure, collection, this.metrics);
   }
 
   followDispositions(): DispositionFollower {
@@ -187,6 +193,7 @@ export class EnrolmentForTests {
     const { modelId } = this.faces;
     await this.kafka.topicAdmin().applyTopics(desiredTopics({ modelId, profile: 'local', replication: 1 }));
     await this.dispositions.start();
+    await this.directions.start();
     const all = partitionsOf(TEMPLATE_PARTITIONS);
     const consumer = new ImageConsumer(this.enrolment, this.publisher, silentLog);
     const { signal } = new AbortController();

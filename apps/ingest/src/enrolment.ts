@@ -2,26 +2,23 @@
  * From a record on `custody.images` to its effects: image store, template, outcome. Delivery is at least once and the
  * effect exactly once, because every effect is an upsert that carries the offset it came from.
  */
-import type { AuditLog } from '#audit/audit-log.js';
-import { ASSERTION_HEADER, custodyImageId, parseCustodyImage, type CustodyImage } from '#contracts/custody-image.js';
-import { dispositionHeaders, encodeDisposition } from '#contracts/disposition-record.js';
+import { custodyImageId, parseCustodyImage, type CustodyImage } from '#contracts/custody-image.js';
 import { partitionFor } from '#contracts/murmur2.js';
 import { encodeOutcome, outcomeHeaders } from '#contracts/outcome-record.js';
-import { encodeTemplate, templateHeaders, templateTombstoneHeaders } from '#contracts/template-record.js';
-import { CUSTODY_DISPOSITIONS, CUSTODY_OUTCOMES, galleryTemplates } from '#contracts/topics.js';
-import { isErased, mergeDisposition, type Disposition } from '#domain/disposition.js';
+import { encodeTemplate, templateHeaders, type TemplateKeeping } from '#contracts/template-record.js';
+import { CUSTODY_OUTCOMES, galleryTemplates } from '#contracts/topics.js';
+import { isErased, type Disposition } from '#domain/disposition.js';
 import { Refusal } from '#domain/errors.js';
 import { TEMPLATE_PARTITIONS } from '#domain/gallery.js';
-import type { ImageId } from '#domain/ids.js';
+import type { ImageId, Offset } from '#domain/ids.js';
 import type { ImageOutcome } from '#domain/image-outcome.js';
 import type { FacePool } from '#face/face-pool.js';
 import type { KafkaRecord } from '#kafka/kafka-record.js';
 import type { Publisher } from '#kafka/publisher.js';
-import type { Assertion, AssertionVerifier } from '#platform/identity.js';
 import { custodyImageName, type ImageStore } from '#platform/image-store.js';
 import type { IngestMetrics } from '#platform/metrics.js';
-
-export const INGEST_SOURCE = '/custody-face-search/ingest';
+import type { CollectedImage, CollectionAudit } from './collection-audit.js';
+import { INGEST_SOURCE, type ImageErasure } from './image-erasure.js';
 
 /** {@link ImageOutcome} without what every outcome has. */
 type Result = ImageOutcome extends infer Outcome
@@ -30,19 +27,14 @@ type Result = ImageOutcome extends infer Outcome
     : never
   : never;
 
-type ErasureAssertion = Extract<Assertion, { purpose: 'erasure' }>;
-
 export class Enrolment {
-  /** Erasures under way whose audit entry is in the log: what is tried again after that appends no second one. */
-  private readonly auditedErasures = new Set<string>();
-
   constructor(
     private readonly faces: FacePool,
     private readonly images: ImageStore,
     private readonly publisher: Publisher,
     private readonly dispositionOf: (id: ImageId) => Disposition | undefined,
-    private readonly assertions: AssertionVerifier,
-    private readonly audit: AuditLog,
+    private readonly erasure: ImageErasure,
+    private readonly collection: CollectionAudit,
     private readonly metrics: IngestMetrics,
   ) {}
 
@@ -64,6 +56,11 @@ export class Enrolment {
     return outcome;
   }
 
+  /** The record has its outcome, was put aside, or is another member's: nothing of it is kept in mind. */
+  forget(record: KafkaRecord): void {
+    this.collection.forget(record);
+  }
+
   async publishOutcome(outcome: ImageOutcome): Promise<void> {
     await this.publisher.publish({
       topic: CUSTODY_OUTCOMES,
@@ -83,7 +80,9 @@ export class Enrolment {
           'Records are keyed by imageId with the murmur2 partitioner, as the Java client does.',
         );
       }
-      return record.value === null ? await this.erase(id, record) : await this.enrol(id, record, record.value);
+      return record.value === null
+        ? await this.erasure.carryOut(id, record)
+        : await this.enrol(id, record, record.value);
     } catch (error) {
       if (!(error instanceof Refusal)) throw error;
       const faces = error.details?.['faces'] as (ImageOutcome & { outcome: 'refused' })['faces'];
@@ -94,7 +93,14 @@ export class Enrolment {
   private async enrol(id: ImageId, record: KafkaRecord, bytes: Buffer): Promise<Result> {
     const image = parseCustodyImage(id, record.headers);
     if (isErased(this.dispositionOf(id), record.offset)) return { outcome: 'superseded', by: 'erasure' };
+    if (image.correctionOf !== undefined && !(await this.isStillHeld(id, image.correctionOf, record.offset))) {
+      const erased = isErased(this.dispositionOf(id), image.correctionOf);
+      return { outcome: 'superseded', by: erased ? 'erasure' : 'later-image' };
+    }
     const processed = await this.faces.process(bytes, image.face, { uprightJpeg: true });
+    await this.stage('audit', () => this.collection.record(collectedFrom(image, record)));
+    // The audit log may have been waited for; an erasure did not wait.
+    if (isErased(this.dispositionOf(id), record.offset)) return { outcome: 'superseded', by: 'erasure' };
     await this.stage('store', () => this.images.put(custodyImageName(id, record.offset), processed.uprightJpeg));
     const box = processed.faces[processed.chosen]!.box;
     const template = await this.stage('publish', () =>
@@ -107,6 +113,7 @@ export class Enrolment {
             modelId: this.faces.modelId,
             metadata: { ...metadataOf(image), faceBox: box, embeddingNorm: processed.embedded.embeddingNorm },
             source: { sourceOffset: record.offset, acceptedAtMs: record.timestampMs },
+            keeping: keepingOf(image, processed.chosen),
           },
           INGEST_SOURCE,
         ),
@@ -114,11 +121,14 @@ export class Enrolment {
     );
     // An erasure that was decided while this image was in the pipeline: what was just stored goes as well.
     if (isErased(this.dispositionOf(id), record.offset)) {
-      await this.publishTombstone(id);
+      await this.erasure.publishTombstone(id);
       await this.images.deleteImages(id, record.offset);
       return { outcome: 'superseded', by: 'erasure' };
     }
-    await this.stage('store', () => this.images.deleteOlderImages(id, record.offset));
+    // The photograph that a hold keeps is not destroyed by sending another one under its id.
+    if (!this.erasure.isHeld(id)) {
+      await this.stage('store', () => this.images.deleteOlderImages(id, record.offset));
+    }
     return {
       outcome: 'enrolled',
       modelId: this.faces.modelId,
@@ -130,70 +140,15 @@ export class Enrolment {
     };
   }
 
-  /** The audit entry first, then the disposition: from then on nobody returns the image, whatever happens to the rest. */
-  private async erase(id: ImageId, record: KafkaRecord): Promise<Result> {
-    const { assertion, system } = await this.authorise(id, record);
-    const { authority, reason } = assertion;
-    const place = `${record.partition}/${record.offset}`;
-    if (!this.auditedErasures.has(place)) {
-      await this.auditErasure(id, record, system, assertion);
-      this.auditedErasures.add(place);
+  /**
+   * Whether what a correction corrects is in the image store still, or, when it is delivered again, the corrected image.
+   * Erased or replaced since, it must not come back: records of an image are handled in their order, to their end.
+   */
+  private async isStillHeld(id: ImageId, correctionOf: Offset, own: Offset): Promise<boolean> {
+    for (const version of [correctionOf, own]) {
+      if ((await this.images.get(custodyImageName(id, version))) !== undefined) return true;
     }
-    const since = new Date(record.timestampMs).toISOString();
-    const erasure: Disposition = { imageId: id, kind: 'erased', since, authority, reason, sourceOffset: record.offset };
-    // Merged: one that is delivered again, or replayed, after a later one must not take the later one's bound back.
-    const disposition = mergeDisposition(this.dispositionOf(id), erasure) ?? erasure;
-    const position = await this.publisher.publish({
-      topic: CUSTODY_DISPOSITIONS,
-      key: id,
-      value: encodeDisposition(disposition),
-      headers: { ...dispositionHeaders(id, INGEST_SOURCE), ce_system: system },
-    });
-    await this.publishTombstone(id);
-    await this.images.deleteImages(id, record.offset);
-    this.auditedErasures.delete(place);
-    return { outcome: 'erased', authority, reason, disposition: position };
-  }
-
-  private auditErasure(id: ImageId, record: KafkaRecord, system: string, assertion: ErasureAssertion): Promise<void> {
-    return this.audit.append([
-      {
-        operation: 'erasure',
-        action: 'erasure',
-        actor: assertion.subject,
-        role: assertion.role,
-        system,
-        purpose: assertion.authority,
-        justification: assertion.reason,
-        imageIds: [id],
-        detail: { partition: record.partition, offset: record.offset },
-      },
-    ]);
-  }
-
-  private async publishTombstone(id: ImageId): Promise<void> {
-    await this.publisher.publish({
-      topic: galleryTemplates(this.faces.modelId),
-      key: id,
-      value: null,
-      headers: templateTombstoneHeaders(id, INGEST_SOURCE),
-    });
-  }
-
-  private async authorise(id: ImageId, record: KafkaRecord): Promise<{ system: string; assertion: ErasureAssertion }> {
-    try {
-      const { system, assertion } = await this.assertions.verify(record.headers[ASSERTION_HEADER], record.timestampMs);
-      if (assertion.purpose === 'erasure' && assertion.imageId === id) return { system, assertion };
-    } catch (error) {
-      if (!(error instanceof Refusal)) throw error;
-      throw new Refusal('ERASURE_NOT_AUTHORISED', `The erasure is not authorised. ${error.publicText}`, undefined, {
-        cause: error,
-      });
-    }
-    throw new Refusal(
-      'ERASURE_NOT_AUTHORISED',
-      'The erasure is not authorised: its assertion is about something else.',
-    );
+    return false;
   }
 
   private async stage<T>(name: string, run: () => Promise<T>): Promise<T> {
@@ -206,7 +161,25 @@ export class Enrolment {
   }
 }
 
-function metadataOf(image: CustodyImage): Omit<CustodyImage, 'lawfulBasis' | 'reviewDue' | 'face'> {
-  const { lawfulBasis: _lawfulBasis, reviewDue: _reviewDue, face: _face, ...metadata } = image;
+function collectedFrom({ imageId, subjectId, lawfulBasis }: CustodyImage, record: KafkaRecord): CollectedImage {
+  const { partition, offset } = record;
+  return { imageId, subjectId, lawfulBasis, source: record.headers['ce_source']!, partition, offset };
+}
+
+/** @param face the index of the one that the template is of, whatever the choice was given as */
+function keepingOf({ lawfulBasis, reviewDue, photographFrom }: CustodyImage, face: number): TemplateKeeping {
+  return {
+    ...(lawfulBasis !== undefined && { lawfulBasis }),
+    ...(reviewDue !== undefined && { reviewDue }),
+    ...(photographFrom !== undefined && { photographFrom }),
+    face,
+  };
+}
+
+type NotShown = 'lawfulBasis' | 'reviewDue' | 'face' | 'correctionOf' | 'photographFrom';
+
+function metadataOf(image: CustodyImage): Omit<CustodyImage, NotShown> {
+  const { lawfulBasis: _basis, reviewDue: _reviewDue, face: _face, ...rest } = image;
+  const { correctionOf: _correctionOf, photographFrom: _photographFrom, ...metadata } = rest;
   return metadata;
 }

@@ -12,7 +12,7 @@ import type { DispositionChange } from '#kafka/disposition-follower.js';
 import type { Publisher } from '#kafka/publisher.js';
 import type { ImageStore } from '#platform/image-store.js';
 import type { Log } from '#platform/log.js';
-import { INGEST_SOURCE } from './enrolment.js';
+import { INGEST_SOURCE } from './image-erasure.js';
 
 export class ErasedImages {
   private readonly stopping = new AbortController();

@@ -1,3 +1,4 @@
+import { randomUUID } from 'node:crypto';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { AuditLog } from '#audit/audit-log.js';
 import type { AuditEntry } from '#contracts/audit-record.js';
@@ -8,8 +9,10 @@ import {
   custodyImageHeaders,
   erasureHeaders,
 } from '#contracts/custody-image.js';
+import { directionEnd, directionRecord } from '#contracts/direction-record.js';
 import { dispositionHeaders, parseDisposition } from '#contracts/disposition-record.js';
 import { AUDIT_ENTRIES, CUSTODY_DISPOSITIONS, CUSTODY_IMAGES, deadLetters } from '#contracts/topics.js';
+import { erasureReceiptId, type Direction, type EvidenceHold } from '#domain/direction.js';
 import { isErased } from '#domain/disposition.js';
 import type { ImageId, Offset } from '#domain/ids.js';
 import type { ImageOutcome } from '#domain/image-outcome.js';
@@ -222,7 +225,7 @@ describe.runIf(fetched)('a null on the images’ topic', () => {
       await eventually(() => expect(ingest.templatesOf(id)).toHaveLength(2));
       let asked = 0;
       const late = ingest.enrolmentWith({
-        dispositionOf: (of) => (asked++ === 0 ? undefined : ingest.dispositions.get(of)),
+        dispositionOf: (of) => (asked++ < 2 ? undefined : ingest.dispositions.get(of)),
       });
       await eventually(() => expect(ingest.dispositions.get(id)).toBeDefined());
       expect(await late.handle(redelivered(enrolled, ingest.portrait))).toMatchObject({
@@ -246,11 +249,166 @@ describe.runIf(fetched)('a null on the images’ topic', () => {
       expect(isErased(ingest.dispositions.get(id), source.offset)).toBe(true);
     });
 
+    it('of an image on evidence hold restricts it instead, and the sender is told by what', async () => {
+      const id = ingest.newId();
+      const enrolled = await ingest.submitImage(image(id), ingest.portrait);
+      const hold = await give(holdOn(id));
+      const restricted = await ingest.submitErasure(id);
+      const heldBy = [{ directionId: hold.directionId, kind: 'evidence-hold' }];
+      expect(restricted).toMatchObject({
+        outcome: 'restricted',
+        authority: 'DPA 2018 s.47',
+        reason: 'acquitted',
+        heldBy,
+      });
+      if (restricted.outcome !== 'restricted') return;
+      await ingest.directions.upToDate();
+      const { partition, offset } = restricted.source;
+      expect(ingest.directions.get(restricted.restrictionId)).toMatchObject({
+        kind: 'restriction',
+        target: { imageIds: [id] },
+        by: 'dpo-1',
+        system: 'custody-suite',
+        insteadOf: `${CUSTODY_IMAGES}/${partition}/${offset}`,
+        heldBy,
+      });
+      expect(await ingest.storedOf(enrolled)).toBeDefined();
+      expect(ingest.templatesOf(id).map(({ value }) => value === null)).toEqual([false]);
+      await eventually(() =>
+        expect(auditEntriesOf(id).map(({ action }) => action)).toContain('restricted-instead-of-erased'),
+      );
+      expect(isErased(ingest.dispositions.get(id), restricted.source.offset)).toBe(false);
+
+      await ingest.publisher.publish(directionEnd(hold.directionId, '/test'));
+      // Delivered again, it comes to what it came to; asked for again, it is done.
+      const again = { ...redelivered(restricted, null), headers: erasureHeaders(id, '/test', await assertionFor(id)) };
+      expect(await ingest.enrolment.handle(again)).toMatchObject({
+        outcome: 'restricted',
+        restrictionId: restricted.restrictionId,
+        heldBy,
+      });
+      expect(await ingest.submitErasure(id)).toMatchObject({ outcome: 'erased' });
+      expect(await ingest.storedOf(enrolled)).toBeUndefined();
+    });
+
+    it('is not made by sending another picture under the id either: what is held stays in the store', async () => {
+      const id = ingest.newId();
+      const evidence = await ingest.submitImage(image(id), ingest.portrait);
+      const hold = await give(holdOn(id));
+      await ingest.directions.upToDate();
+      const replacement = await ingest.submitImage(image(id), ingest.portrait);
+      expect(replacement).toMatchObject({ outcome: 'enrolled' });
+      expect(await ingest.storedOf(evidence)).toBeDefined();
+      await ingest.publisher.publish(directionEnd(hold.directionId, '/test'));
+      await ingest.directions.upToDate();
+      await ingest.submitImage(image(id), ingest.portrait);
+      expect(await ingest.storedOf(evidence)).toBeUndefined();
+      expect(await ingest.storedOf(replacement)).toBeUndefined();
+    });
+
+    it('never overlooks a hold that was acknowledged before the null was sent', async () => {
+      for (let round = 0; round < 5; round++) {
+        const id = ingest.newId();
+        await give(holdOn(id));
+        expect(await ingest.submitErasure(id)).toMatchObject({ outcome: 'restricted' });
+      }
+    });
+
+    it('that was decided before the hold is carried out, and its receipt names each store', async () => {
+      const id = ingest.newId();
+      const enrolled = await ingest.submitImage(image(id), ingest.portrait);
+      const { reason: _reason, ...why } = holdOn(id);
+      const erasureId = randomUUID();
+      await give({ ...why, directionId: erasureId, kind: 'erasure', reason: 'acquitted', state: 'decided' });
+      await give(holdOn(id));
+      const erased = await ingest.submitErasure(id, { erasureId });
+      expect(erased).toMatchObject({ outcome: 'erased' });
+      expect(await ingest.storedOf(enrolled)).toBeUndefined();
+      await ingest.directions.upToDate();
+      const tombstone = await eventually(() => {
+        const last = ingest.templatesOf(id).at(-1)!;
+        expect(last.value).toBeNull();
+        return { partition: last.partition, offset: last.offset };
+      });
+      const { disposition } = erased as ImageOutcome & { outcome: 'erased' };
+      const receipt = ingest.directions.get(erasureReceiptId(erasureId, id));
+      expect(receipt).toMatchObject({
+        kind: 'erasure-receipt',
+        erasureId,
+        source: erased.source,
+        disposition,
+        tombstone,
+      });
+      await eventually(() =>
+        expect(ingest.dispositions.get(id)).toMatchObject({ kind: 'erased', directionId: erasureId }),
+      );
+    });
+
+    it.each([
+      ['waits for a second person', { state: 'awaiting-approval' as const }],
+      ['is about other images', { state: 'decided' as const, target: { imageIds: ['another' as ImageId] } }],
+    ])('that names an erasure which %s is none that was decided: the hold forbids it', async (_, more) => {
+      const id = ingest.newId();
+      const hold = await give(holdOn(id));
+      const erasureId = randomUUID();
+      await give({ ...hold, directionId: erasureId, kind: 'erasure', ...more });
+      expect(await ingest.submitErasure(id, { erasureId })).toMatchObject({ outcome: 'restricted' });
+    });
+
+    it.each([
+      ['has restricted the image instead', () => ({ outcome: 'restricted-instead' as const })],
+      [
+        'has erased what was held before',
+        (before: ImageOutcome) => ({ outcome: 'erase' as const, source: before.source }),
+      ],
+      ['is carried out by another system', () => undefined],
+    ])('that names a decided erasure which %s is none of its nulls: the hold forbids it', async (_, became) => {
+      const id = ingest.newId();
+      const enrolled = await ingest.submitImage(image(id), ingest.portrait);
+      const hold = await give(holdOn(id));
+      const erasureId = randomUUID();
+      const done = became(enrolled);
+      const more = done === undefined ? { system: 'custody-query' } : { images: [{ imageId: id, ...done }] };
+      await give({ ...hold, directionId: erasureId, kind: 'erasure', state: 'decided', ...more });
+      expect(await ingest.submitErasure(id, { erasureId })).toMatchObject({ outcome: 'restricted' });
+      expect(await ingest.storedOf(enrolled)).toBeDefined();
+    });
+
+    it.each(['officer', 'operator', 'auditor'] as const)(
+      'is not authorised by a system for somebody who is %s',
+      async (role) => {
+        const id = ingest.newId();
+        const enrolled = await ingest.submitImage(image(id), ingest.portrait);
+        expect(await ingest.submitErasure(id, { role })).toMatchObject({
+          outcome: 'refused',
+          code: 'ERASURE_NOT_AUTHORISED',
+        });
+        expect(await ingest.storedOf(enrolled)).toBeDefined();
+      },
+    );
+
+    function holdOn(id: ImageId): EvidenceHold {
+      const at = new Date().toISOString();
+      const why = {
+        authority: 'CPIA 1996',
+        reason: 'for the trial',
+        by: 'dpo-1',
+        role: 'data-protection' as const,
+        at,
+      };
+      return { directionId: randomUUID(), kind: 'evidence-hold', target: { imageIds: [id] }, ...why };
+    }
+
+    async function give<D extends Direction>(direction: D): Promise<D> {
+      await ingest.publisher.publish(directionRecord(direction, '/test'));
+      return direction;
+    }
+
     function auditEntriesOf(id: ImageId): AuditEntry[] {
       return ingest.read
         .get(AUDIT_ENTRIES)!
         .map(({ value }) => JSON.parse(String(value)) as AuditEntry)
-        .filter(({ imageIds }) => imageIds?.includes(id) === true);
+        .filter(({ imageIds, operation }) => operation !== 'collection' && imageIds?.includes(id) === true);
     }
 
     function assertionFor(imageId: ImageId): Promise<string> {

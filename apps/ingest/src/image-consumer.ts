@@ -42,6 +42,14 @@ export class ImageConsumer {
   }
 
   private async handle(record: KafkaRecord, signal: AbortSignal): Promise<void> {
+    try {
+      await this.handleToItsEnd(record, signal);
+    } finally {
+      this.enrolment.forget(record);
+    }
+  }
+
+  private async handleToItsEnd(record: KafkaRecord, signal: AbortSignal): Promise<void> {
     for (let attempt = 1; ; attempt++) {
       // The partition is another member's now: what is not begun is that member's to do.
       if (signal.aborted) return;

@@ -2,10 +2,11 @@ import { custodyImageHeaders } from '#contracts/custody-image.js';
 import { parseImageFields } from '#contracts/image-fields.js';
 import { CUSTODY_IMAGES } from '#contracts/topics.js';
 import { Refusal } from '#domain/errors.js';
+import type { Actor } from '#domain/identity.js';
 import { imageId } from '#domain/ids.js';
 import { inspectImage } from '#face/decode.js';
 import type { Publisher } from '#kafka/publisher.js';
-import { INGEST_SOURCE } from './enrolment.js';
+import { INGEST_SOURCE } from './image-erasure.js';
 
 export interface Accepted {
   readonly imageId: string;
@@ -13,6 +14,8 @@ export interface Accepted {
   readonly source: { readonly partition: number; readonly offset: number };
 }
 
+/** Of an account's name, as much as the audit's entry for the collection has room for. */
+const ACCOUNT_LENGTH_MAX = 200;
 /** How long a caller waits for the broker before it is told to try again. */
 const ACCEPT_DEADLINE_MS = 5_000;
 
@@ -26,6 +29,7 @@ export class ImageSubmission {
    * @throws Refusal for what can be seen without decoding; Failure KAFKA_UNAVAILABLE
    */
   async submit(
+    actor: Actor,
     idText: string,
     body: unknown,
     contentType: string,
@@ -40,10 +44,15 @@ export class ImageSubmission {
         topic: CUSTODY_IMAGES,
         key: id,
         value: body,
-        headers: custodyImageHeaders(image, `${INGEST_SOURCE}/http`, contentType),
+        headers: custodyImageHeaders(image, sourceOf(actor), contentType),
       },
       ACCEPT_DEADLINE_MS,
     );
     return { imageId: id, source };
   }
+}
+
+/** Whoever sent it: the audit names the source of a collection. */
+function sourceOf({ id }: Actor): string {
+  return `${INGEST_SOURCE}/http/${encodeURIComponent(id).slice(0, ACCOUNT_LENGTH_MAX)}`;
 }

@@ -1,5 +1,6 @@
 import { Body, Controller, Headers, HttpCode, Inject, Param, Put, Query } from '@nestjs/common';
-import { AllowRoles } from '#platform/roles.guard.js';
+import type { Actor } from '#domain/identity.js';
+import { AllowRoles, CurrentActor } from '#platform/roles.guard.js';
 import { ImageSubmission, type Accepted } from './image-submission.js';
 
 @Controller('v1/images')
@@ -11,11 +12,12 @@ export class ImagesController {
   @HttpCode(202)
   @AllowRoles('service')
   put(
+    @CurrentActor() actor: Actor,
     @Param('imageId') id: string,
     @Body() body: unknown,
     @Headers('content-type') contentType: string | undefined,
     @Query() fields: Record<string, unknown>,
   ): Promise<Accepted> {
-    return this.submission.submit(id, body, contentType ?? 'application/octet-stream', fields);
+    return this.submission.submit(actor, id, body, contentType ?? 'application/octet-stream', fields);
   }
 }

@@ -3,8 +3,10 @@ import 'reflect-metadata';
 import { AuditLog } from '#audit/audit-log.js';
 import { CUSTODY_IMAGES, desiredTopics, IMAGE_SIZE_BYTES_MAX } from '#contracts/topics.js';
 import { TEMPLATE_PARTITIONS } from '#domain/gallery.js';
+import type { ImageId } from '#domain/ids.js';
 import { FacePool } from '#face/face-pool.js';
 import { loadModelPack } from '#face/model-pack.js';
+import { DirectionFollower } from '#kafka/direction-follower.js';
 import { DispositionFollower, totalLag } from '#kafka/disposition-follower.js';
 import { KafkaClient } from '#kafka/kafka-client.js';
 import { expectTopics } from '#kafka/expected-topics.js';
@@ -15,9 +17,11 @@ import { createLog } from '#platform/log.js';
 import { IngestMetrics } from '#platform/metrics.js';
 import { endBecause, serveHttp, Shutdown } from '#platform/service-process.js';
 import { readSettings } from '#platform/settings.js';
-import { Enrolment, INGEST_SOURCE } from './enrolment.js';
+import { CollectionAudit } from './collection-audit.js';
+import { Enrolment } from './enrolment.js';
 import { ErasedImages } from './erased-images.js';
 import { ImageConsumer } from './image-consumer.js';
+import { ImageErasure, INGEST_SOURCE } from './image-erasure.js';
 import { ImageSubmission } from './image-submission.js';
 import { IngestModule } from './ingest.module.js';
 
@@ -26,8 +30,8 @@ import { IngestModule } from './ingest.module.js';
  * held is bounded by the bytes that are fetched for each.
  */
 const PARTITIONS_IN_FLIGHT = TEMPLATE_PARTITIONS;
-/** What a few images' templates and outcomes are gathered for: nobody sees it, and the broker does a third of the work. */
-const PUBLISH_LINGER_MS = 50;
+/** Templates, and then outcomes, of the images that went on together: nobody sees it, and they share a request. */
+const PUBLISH_LINGER_MS = 25;
 const IMAGES_WAITING_MAX = 100_000;
 /** How long an erasure waits for the audit log before it is said that it waits; then it is tried again. */
 const AUDIT_DEADLINE_MS = 5_000;
@@ -38,7 +42,7 @@ async function main(): Promise<void> {
   const log = createLog('ingest', settings.LOG_LEVEL);
   const shutdown = new Shutdown(log);
   const metrics = new IngestMetrics();
-  const health = new Health(['topics', 'dispositions', 'consumer']);
+  const health = new Health(['topics', 'dispositions', 'directions', 'consumer']);
   const fatal = endBecause(log, 'ingest-failed');
 
   const pack = await loadModelPack(settings.MODEL_PACK_DIR);
@@ -83,9 +87,17 @@ async function main(): Promise<void> {
   const dispositions = new DispositionFollower(kafka, log, fatal, (changes) => erasedImages.apply(changes));
   await dispositions.start();
   health.fulfilled('dispositions');
+  const directions = new DirectionFollower(kafka, log, fatal);
+  await directions.start();
+  health.fulfilled('directions');
 
   const audit = new AuditLog(kafka.publisher({ deadlineMs: AUDIT_DEADLINE_MS }), INGEST_SOURCE);
-  const enrolment = new Enrolment(faces, images, publisher, (id) => dispositions.get(id), assertions, audit, metrics);
+  const dispositionOf = (id: ImageId) => dispositions.get(id);
+  const { modelId } = faces;
+  const erasure = new ImageErasure(modelId, images, publisher, dispositionOf, directions, assertions, audit);
+  const isMoreComing = (): boolean => faces.load.inFlight + faces.load.waiting > 0;
+  const collection = new CollectionAudit(audit, modelId, isMoreComing, log);
+  const enrolment = new Enrolment(faces, images, publisher, dispositionOf, erasure, collection, metrics);
   const imageConsumer = new ImageConsumer(enrolment, publisher, log);
   const consumer = kafka.groupConsumer({
     groupId: 'custody-ingest',
@@ -101,7 +113,12 @@ async function main(): Promise<void> {
   }, LAG_INTERVAL_MS).unref();
   log.info('ready', { modelId: faces.modelId });
 
-  shutdown.before('consumer', () => consumer.close());
+  shutdown.before('consumer', () => {
+    const closed = consumer.close();
+    // What waits for the audit log must not hold up the end.
+    collection.close();
+    return closed;
+  });
   shutdown.before('http', () => {
     health.drain();
     return app.close();
