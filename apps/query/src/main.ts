@@ -1,9 +1,20 @@
 /** The query service: both kinds of search, over HTTP and over Kafka, and what ran is shown to those who may see it. */
 import 'reflect-metadata';
 import { AuditLog } from '#audit/audit-log.js';
-import { CUSTODY_DISPOSITIONS, desiredTopics, SEARCHES_COMMANDS, SEARCHES_REQUESTS } from '#contracts/topics.js';
+import { dayAfter } from '#contracts/retention-forms.js';
+import {
+  CUSTODY_DIRECTIONS,
+  CUSTODY_DISPOSITIONS,
+  desiredTopics,
+  galleryTemplates,
+  GOVERNANCE_DECISIONS,
+  SEARCHES_COMMANDS,
+  SEARCHES_REQUESTS,
+} from '#contracts/topics.js';
+import { SEARCH_KINDS } from '#domain/governance.js';
 import { FacePool } from '#face/face-pool.js';
 import { loadModelPack } from '#face/model-pack.js';
+import { DirectionFollower } from '#kafka/direction-follower.js';
 import { DispositionFollower, totalLag } from '#kafka/disposition-follower.js';
 import { expectTopics } from '#kafka/expected-topics.js';
 import { KafkaClient } from '#kafka/kafka-client.js';
@@ -14,23 +25,54 @@ import { createLog } from '#platform/log.js';
 import { QueryMetrics } from '#platform/metrics.js';
 import { endBecause, serveHttp, Shutdown } from '#platform/service-process.js';
 import { readSettings } from '#platform/settings.js';
-import { Erasures } from './erasures.js';
-import { Galleries } from './galleries.js';
-import { GalleryClient, QUERY_SOURCE } from './gallery-client.js';
-import { serveOpenApi } from './openapi.js';
-import { OperatorSearch } from './operator-search.js';
-import { ProbeSearch } from './probe-search.js';
-import { QueryModule } from './query.module.js';
-import { RetrospectiveOwner } from './retrospective-owner.js';
-import { RetrospectiveSubmission } from './retrospective-submission.js';
-import { SearchReading } from './search-reading.js';
-import { SearchView } from './search-view.js';
-import { readThresholds } from './thresholds.js';
+import { routesOf } from '#platform/routes.js';
+import { softwareVersion } from '#platform/software-version.js';
+import { AccessReports } from './data-protection/access-reports.js';
+import { openAuditParts } from './audit/audit-parts.js';
+import { AuditTrail } from './audit/audit-trail.js';
+import { CandidateWithdrawal } from './review/candidate-withdrawal.js';
+import { CustodyDirections } from './data-protection/custody-directions.js';
+import { DirectedDispositions } from './data-protection/directed-dispositions.js';
+import { DirectionOwner } from './data-protection/direction-owner.js';
+import { DpiaEvidences } from './governance/dpia-evidences.js';
+import { Erasures } from './data-protection/erasures.js';
+import { Galleries } from './searches/galleries.js';
+import { GalleryClient, QUERY_SOURCE } from './searches/gallery-client.js';
+import { GalleryRegister } from './data-protection/gallery-register.js';
+import { serveOpenApi } from './openapi/openapi.js';
+import { GovernanceDecisions } from './governance/governance-decisions.js';
+import { GovernanceLog } from './governance/governance-log.js';
+import { ImageRetention } from './data-protection/image-retention.js';
+import { OpenSearchHold } from './review/open-search-hold.js';
+import { OperatorOutcomes } from './searches/operator-outcome.js';
+import { OperatorSearch } from './searches/operator-search.js';
+import { ProbeSearch } from './searches/probe-search.js';
+import { CONTROLLERS, QueryModule } from './query.module.js';
+import { Rectification } from './data-protection/rectification.js';
+import { readRetentionPolicy } from './data-protection/retention-policy.js';
+import { RetrospectiveOwner } from './review/retrospective-owner.js';
+import { RetrospectiveRuns } from './review/retrospective-runs.js';
+import { RetrospectiveSubmission } from './review/retrospective-submission.js';
+import { ReviewDates } from './data-protection/review-dates.js';
+import { SearchAcceptance } from './review/search-acceptance.js';
+import { SearchAdmission } from './searches/search-admission.js';
+import { SearchDecisions } from './review/search-decisions.js';
+import { SearchPermits } from './searches/search-permits.js';
+import { SearchPictures } from './searches/search-pictures.js';
+import { SearchReading } from './searches/search-reading.js';
+import { SearchRetention } from './searches/search-retention.js';
+import { SearchView } from './searches/search-view.js';
+import { RuleErasures } from './data-protection/rule-erasures.js';
+import { SearchableImages } from './data-protection/searchable-images.js';
+import { readThresholds } from './governance/thresholds.js';
+import { UsageReports } from './governance/usage-reports.js';
 
 /** How long a search waits for the audit log before it is refused. */
 const AUDIT_DEADLINE_MS = 5_000;
-/** Retrospective searches run beside each other, but leave the pipeline to an officer who waits in the street. */
-const RETROSPECTIVE_IN_FLIGHT = 1;
+/** A decision waits for acknowledgements most of the time; those on other partitions go on meanwhile. */
+const SEARCH_PARTITIONS_IN_FLIGHT = 6;
+/** The least that a broker grants by default: whoever decides while an owner has died is still answered by the next one. */
+const OWNER_SESSION_TIMEOUT_MS = 6_000;
 const LAG_INTERVAL_MS = 5_000;
 
 async function main(): Promise<void> {
@@ -38,11 +80,22 @@ async function main(): Promise<void> {
   const log = createLog('query', settings.LOG_LEVEL);
   const shutdown = new Shutdown(log);
   const metrics = new QueryMetrics();
-  const health = new Health(['topics', 'dispositions', 'searches', 'gallery', 'owner']);
+  const health = new Health([
+    'topics',
+    'governance',
+    'dispositions',
+    'directions',
+    'register',
+    'searches',
+    'gallery',
+    'audit',
+    'owner',
+  ]);
   const fatal = endBecause(log, 'query-failed');
 
   const pack = await loadModelPack(settings.MODEL_PACK_DIR);
-  const thresholds = await readThresholds(settings.THRESHOLDS_FILE);
+  const deployed = await readThresholds(settings.THRESHOLDS_FILE);
+  const retentionPolicy = await readRetentionPolicy(settings.RETENTION_POLICY_FILE);
   const faces = await FacePool.open({
     packFolder: settings.MODEL_PACK_DIR,
     processes: settings.INFERENCE_CONCURRENCY,
@@ -58,19 +111,35 @@ async function main(): Promise<void> {
   const assertions = new AssertionVerifier(await openJwks(settings.ASSERTION_JWKS));
   const signer = await AssertionSigner.open(settings.ASSERTION_KEY_FILE);
 
-  await expectTopics(
-    kafka.topicAdmin(),
-    desiredTopics({
-      modelId: pack.modelId,
-      profile: settings.TOPIC_PROFILE,
-      replication: settings.KAFKA_REPLICATION,
-    }),
-    log,
-  );
+  const topicsWanted = desiredTopics({
+    modelId: pack.modelId,
+    profile: settings.TOPIC_PROFILE,
+    replication: settings.KAFKA_REPLICATION,
+  });
+  await expectTopics(kafka.topicAdmin(), topicsWanted, log);
   health.fulfilled('topics');
 
   const dispositions = new DispositionFollower(kafka, log, fatal);
+  const directions = new DirectionFollower(kafka, log, fatal);
+  const reviewDates = new ReviewDates(retentionPolicy, directions);
+  const decided = Promise.withResolvers<void>();
+  const register = await GalleryRegister.open({
+    kafka,
+    file: settings.REGISTER_FILE,
+    modelId: pack.modelId,
+    after: decided.promise,
+    dispositionOf: (id) => dispositions.get(id),
+    reviewOn: (image) => reviewDates.of(image).on,
+    log,
+    onFatal: fatal,
+  });
+  const auditing = await openAuditParts(settings, kafka, audit, { metrics, health, log, onFatal: fatal });
   const view = await SearchView.open(kafka, settings.VIEW_FILE, log, fatal);
+  const withdrawal = new CandidateWithdrawal(view, dispositions, publisher, log);
+  dispositions.onChange((changes) => {
+    // Until then, whoever takes a partition over looks through all of them.
+    if (health.startup.ok) withdrawal.noticed(changes.map(({ imageId }) => imageId));
+  });
   const gallery = new GalleryClient(
     kafka,
     publisher,
@@ -79,55 +148,205 @@ async function main(): Promise<void> {
     (id) => dispositions.get(id),
     log,
     fatal,
+    (image, subject) => directions.suppressionOf(image, subject) !== undefined,
   );
-  const search = new ProbeSearch(faces, gallery, thresholds, metrics);
+  const governance = new GovernanceLog(kafka, publisher, audit, log, fatal, ({ suspensions }) => {
+    for (const kind of SEARCH_KINDS) metrics.searchesSuspended.set({ kind }, suspensions.has(kind) ? 1 : 0);
+  });
+  const decisions = new GovernanceDecisions(governance);
+  const { evaluationOnly } = pack.manifest.licence;
+  const permits = new SearchPermits(governance, { modelId: pack.modelId, evaluationOnly }, settings.DEPLOYMENT);
+  const admission = new SearchAdmission(
+    permits,
+    {
+      perMinute: settings.RATE_LIMIT,
+      systemPerMinute: settings.SERVICE_RATE_LIMIT,
+      atATime: settings.CONCURRENCY_LIMIT,
+    },
+    signer.system,
+    metrics,
+  );
+  const search = new ProbeSearch(faces, gallery, permits, metrics);
+  const directed = new DirectedDispositions(directions, (id) => dispositions.get(id), register);
+  const custodyDirections = new CustodyDirections(
+    publisher,
+    audit,
+    directions,
+    directed,
+    (id) => dispositions.get(id),
+    register,
+  );
+  const erasures = new Erasures(
+    publisher,
+    signer,
+    audit,
+    directions,
+    (id) => dispositions.get(id),
+    register,
+    settings.ERASURE_BULK_MIN,
+  );
+  const directionOwner = new DirectionOwner(directions, dispositions, register, directed, erasures, publisher, log);
+  const trail = new AuditTrail(auditing.view);
+  const galleries = new Galleries(gallery, pack, permits, decisions);
+  const usage = new UsageReports(view, audit);
   const { app, url } = await serveHttp(
     QueryModule.for({
       health,
       metrics,
       tokens,
-      operatorSearch: new OperatorSearch(faces, search, audit, metrics, {
+      auditing,
+      operatorSearch: new OperatorSearch(faces, search, audit, view, (id) => dispositions.get(id), metrics, {
         mode: settings.OPERATOR_SEARCH_MODE,
         withinMs: settings.OPERATOR_SEARCH_DEADLINE_MS,
       }),
-      retrospective: new RetrospectiveSubmission(publisher, signer, view),
+      retrospective: new RetrospectiveSubmission(publisher, signer, view, audit),
+      decisions: new SearchDecisions(publisher, view),
+      view,
       reading: new SearchReading(view, audit, (id) => dispositions.get(id)),
-      erasures: new Erasures(publisher, signer, audit),
-      galleries: new Galleries(gallery, pack),
+      outcomes: new OperatorOutcomes(view, audit, publisher, (id) => dispositions.get(id)),
+      pictures: new SearchPictures(
+        view,
+        images,
+        audit,
+        (id) => dispositions.get(id),
+        (id) => register.image(id),
+      ),
+      retention: new SearchRetention(view, images, publisher, audit),
+      erasures,
+      directions: custodyDirections,
+      galleries,
+      governance: decisions,
+      admission,
+      usage,
+      dpia: new DpiaEvidences({
+        audit,
+        governance,
+        galleries,
+        register,
+        retentionPolicy,
+        searches: view,
+        usage,
+        auditView: auditing.view,
+        auditKeys: auditing.keys.keys,
+        topics: kafka.topicAdmin(),
+        topicsWanted,
+        routes: routesOf(CONTROLLERS),
+        settings,
+        version: softwareVersion(),
+      }),
+      imageRetention: new ImageRetention(publisher, audit, directions, register, reviewDates, {
+        retire: (actor, request, key) => custodyDirections.give(actor, 'retirement', request, key),
+        erase: (actor, request, key) => erasures.request(actor, request, key),
+      }),
+      accessReports: new AccessReports(
+        register,
+        reviewDates,
+        directions,
+        (id) => dispositions.get(id),
+        view,
+        trail,
+        audit,
+      ),
+      searchableImages: new SearchableImages(register, directions, trail, audit),
+      rectification: new Rectification(publisher, audit, register, images, faces, (id) => dispositions.get(id)),
     }),
     { host: settings.HOST, port: settings.QUERY_PORT, portSetting: 'QUERY_PORT', log, configure: serveOpenApi },
   );
   log.info('listening', { url, modelId: pack.modelId, licence: pack.manifest.licence.spdx });
 
+  await governance.start(deployed);
+  health.fulfilled('governance');
   await dispositions.start();
   health.fulfilled('dispositions');
+  await directions.start();
+  health.fulfilled('directions');
+  decided.resolve();
+  await register.caughtUp();
+  health.fulfilled('register');
   await view.caughtUp();
   health.fulfilled('searches');
   await gallery.start();
   health.fulfilled('gallery');
+  await auditing.view.caughtUp();
+  const sealing = auditing.startSealing();
+  health.fulfilled('audit');
 
-  const owner = new RetrospectiveOwner(
-    { faces, search, audit, publisher, view, probes: images, assertions, topics: kafka.topicAdmin(), metrics, log },
+  const acceptance = new SearchAcceptance(audit, publisher, view);
+  const holds = new OpenSearchHold(publisher);
+  const runs = new RetrospectiveRuns(
+    { faces, search, permits, audit, acceptance, withdrawal, holds, probes: images, metrics, log },
     settings.RETROSPECTIVE_SEARCH_DEADLINE_MS,
+  );
+  const owner = new RetrospectiveOwner(
+    {
+      acceptance,
+      runs,
+      withdrawal,
+      holds,
+      admission,
+      audit,
+      publisher,
+      view,
+      probes: images,
+      assertions,
+      topics: kafka.topicAdmin(),
+      metrics,
+      log,
+    },
+    { peerReview: settings.PEER_REVIEW === 'on' },
   );
   const consumer = kafka.groupConsumer({
     groupId: 'custody-searches',
     topics: [SEARCHES_REQUESTS, SEARCHES_COMMANDS],
-    partitionsConsumedConcurrently: RETROSPECTIVE_IN_FLIGHT,
+    partitionsConsumedConcurrently: SEARCH_PARTITIONS_IN_FLIGHT,
+    sessionTimeoutMs: OWNER_SESSION_TIMEOUT_MS,
     onAssigned: (assignment, _generation, signal) =>
       owner.takeOver([...new Set(assignment.map(({ partition }) => partition))], signal),
     onBatch: (batch) => owner.handleBatch(batch),
     onFatal: fatal,
   });
   consumer.start();
+  const ruleErasures = new RuleErasures(
+    register,
+    reviewDates,
+    ({ imageId, subjectId }) => directions.holdsOn(imageId, subjectId).length > 0,
+    (actor, request, key) => erasures.request(actor, request, key),
+    log,
+  );
+  const directionsMember = kafka.groupConsumer({
+    groupId: 'custody-directions',
+    topics: [CUSTODY_DIRECTIONS],
+    onAssigned: (assignment, _generation, signal) => {
+      if (assignment.length === 0) return;
+      directionOwner.own(signal);
+      void ruleErasures.run(signal);
+    },
+    // The membership is all that is wanted: what the topic says, every replica reads.
+    onBatch: () => Promise.resolve(),
+    onFatal: fatal,
+  });
+  directionsMember.start();
   health.fulfilled('owner');
+  const stopping = new AbortController();
+  shutdown.before('review-dates', () => stopping.abort());
+  reviewDates.keepUpToDate(register, stopping.signal).catch(fatal);
   setInterval(() => {
     metrics.consumerLagRecords.set({ topic: SEARCHES_REQUESTS }, totalLag(consumer));
+    metrics.consumerLagRecords.set({ topic: GOVERNANCE_DECISIONS }, governance.lagRecords());
     metrics.consumerLagRecords.set({ topic: CUSTODY_DISPOSITIONS }, dispositions.lagRecords());
+    metrics.consumerLagRecords.set({ topic: CUSTODY_DIRECTIONS }, directions.lagRecords());
+    metrics.consumerLagRecords.set({ topic: galleryTemplates(pack.modelId) }, register.lagRecords());
+    metrics.reviewsDue.set(register.countReviewsDue(dayAfter(new Date())));
+    metrics.operatorSearchesWithoutOutcome.set(view.countWithoutOutcome());
   }, LAG_INTERVAL_MS).unref();
   log.info('ready', { modelId: pack.modelId });
 
-  shutdown.before('owner', () => consumer.close());
+  shutdown.before('audit-sealing', () => sealing.close());
+  shutdown.before('direction-owner', () => directionsMember.close());
+  shutdown.before('owner', async () => {
+    await consumer.close();
+    await runs.close();
+  });
   shutdown.before('http', () => {
     health.drain();
     return app.close();

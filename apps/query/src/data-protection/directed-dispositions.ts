@@ -1,0 +1,33 @@
+/** What the log of dispositions lacks of what is directed, image by image. */
+import { dispositionHeaders, encodeDisposition } from '#contracts/disposition-record.js';
+import type { OutgoingRecord } from '#contracts/outgoing-record.js';
+import { CUSTODY_DISPOSITIONS } from '#contracts/topics.js';
+import { dispositionsUnder } from '#domain/direction.js';
+import type { Disposition } from '#domain/disposition.js';
+import { offset, type ImageId } from '#domain/ids.js';
+import type { DirectionFollower } from '#kafka/direction-follower.js';
+import { QUERY_SOURCE } from '../searches/gallery-client.js';
+import type { GalleryRegister } from './gallery-register.js';
+
+export class DirectedDispositions {
+  constructor(
+    private readonly directions: Pick<DirectionFollower, 'suppressionOf'>,
+    private readonly dispositionOf: (id: ImageId) => Disposition | undefined,
+    private readonly register: Pick<GalleryRegister, 'image'>,
+  ) {}
+
+  /** In order; none when everything that is directed of the images is in force as far as this replica has read. */
+  missingOf(imageIds: Iterable<ImageId>): readonly OutgoingRecord[] {
+    return [...imageIds].flatMap((imageId) => {
+      const held = this.register.image(imageId);
+      const suppression = this.directions.suppressionOf(imageId, held?.subjectId);
+      const known = this.dispositionOf(imageId);
+      return dispositionsUnder(suppression, imageId, known, held?.sourceOffset ?? offset(0)).map((disposition) => ({
+        topic: CUSTODY_DISPOSITIONS,
+        key: imageId,
+        value: disposition === null ? null : encodeDisposition(disposition),
+        headers: dispositionHeaders(imageId, QUERY_SOURCE),
+      }));
+    });
+  }
+}

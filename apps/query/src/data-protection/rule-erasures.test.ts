@@ -1,0 +1,91 @@
+import { describe, expect, it } from 'vitest';
+import type { ErasureRequest } from '#contracts/erasure-form.js';
+import type { HeldImage } from '#domain/held-image.js';
+import type { ImageId, Offset, SubjectId } from '#domain/ids.js';
+import { reviewDateOf, type RetentionPolicy } from '#domain/retention.js';
+import { RuleErasures } from './rule-erasures.js';
+
+const rule = (deleteByRule: boolean) => ({ reviewAfterMonths: 12, childReviewAfterMonths: 12, deleteByRule });
+const policy = (deleteByRule: boolean): RetentionPolicy => ({
+  version: 3,
+  effectiveFrom: '2026-01-01',
+  authority: 'Adopted by the chief constable',
+  outcomes: {
+    'no-further-action': rule(false),
+    charged: rule(false),
+    acquitted: rule(false),
+    convicted: rule(false),
+  },
+  withoutOutcome: rule(deleteByRule),
+  lawfulBases: { reviewed: rule(false) },
+});
+const image = (n: number, more: Partial<HeldImage> = {}): HeldImage => ({
+  imageId: `img-${n}` as ImageId,
+  subjectId: `subject-${n}` as SubjectId,
+  capturedAt: '2024-01-01',
+  sourceOffset: 7 as Offset,
+  acceptedAt: '2024-01-01T00:00:00.000Z',
+  ...more,
+});
+const due = [image(1), image(2, { lawfulBasis: 'reviewed' }), image(3, { reviewDue: '2025-01-01' })];
+const signal = new AbortController().signal;
+const now = new Date('2026-06-30T12:00:00Z');
+
+function erasuresUnder(
+  of: RetentionPolicy,
+  isHeld: () => boolean = () => false,
+): { asked: (ErasureRequest & { key: string })[]; rules: RuleErasures } {
+  const asked: (ErasureRequest & { key: string })[] = [];
+  const register = {
+    reviewsDue: (_before: string, cursor: string | undefined) => {
+      const at = Number(cursor ?? 0);
+      const page = due.slice(at, at + 1).map((one) => ({ image: one, reviewOn: '2025-01-01' }));
+      return { due: page, nextCursor: at + 1 < due.length ? String(at + 1) : null };
+    },
+  };
+  const reviewDates = { policy: of, of: (one: HeldImage) => reviewDateOf(of, one, [], []) };
+  const erase = (_actor: unknown, request: ErasureRequest, key: string): Promise<void> => {
+    asked.push({ ...request, key });
+    return Promise.resolve();
+  };
+  return { asked, rules: new RuleErasures(register, reviewDates, isHeld, erase, { info() {}, warn() {} }) };
+}
+
+describe('an erasure by rule', () => {
+  it('is never asked for under a policy of which no rule says so', async () => {
+    const { asked, rules } = erasuresUnder(policy(false));
+    expect(await rules.askForAll(signal, now)).toBe(0);
+    expect(asked).toEqual([]);
+  });
+
+  it('is asked for what is due by the rule that says so, and for nothing else', async () => {
+    const { asked, rules } = erasuresUnder(policy(true));
+    expect(await rules.askForAll(signal, now)).toBe(1);
+    expect(asked).toMatchObject([
+      {
+        imageIds: ['img-1'],
+        authority: 'Adopted by the chief constable',
+        reason: expect.stringContaining('policy 3') as string,
+      },
+    ]);
+  });
+
+  it('has the same key each time it is asked for, so that it is one erasure', async () => {
+    const { asked, rules } = erasuresUnder(policy(true));
+    await rules.askForAll(signal, now);
+    await rules.askForAll(signal, now);
+    expect(new Set(asked.map(({ key }) => key)).size).toBe(1);
+  });
+
+  it('that a hold has made a restriction is another one when the hold is lifted, so that it is not lost', async () => {
+    let held = true;
+    const { asked, rules } = erasuresUnder(policy(true), () => held);
+    await rules.askForAll(signal, now);
+    await rules.askForAll(signal, now);
+    held = false;
+    await rules.askForAll(signal, now);
+    await rules.askForAll(signal, now);
+    const keys = asked.map(({ key }) => key);
+    expect([new Set(keys.slice(0, 2)).size, new Set(keys.slice(2)).size, new Set(keys).size]).toEqual([1, 1, 2]);
+  });
+});

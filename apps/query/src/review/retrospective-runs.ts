@@ -1,0 +1,223 @@
+/**
+ * Runs the retrospective searches of the partitions that this replica owns: probe → face → gallery → answer, one at a
+ * time, beside the decisions of other searches, which never wait for one.
+ *
+ * What is to be run follows from the events alone: a search that is RECEIVED or SEARCHING. So a run that was cut short,
+ * here or in a replica that died, is begun again by whoever owns the partition then.
+ */
+import { setTimeout as pause } from 'node:timers/promises';
+import type { AuditLog } from '#audit/audit-log.js';
+import { CodedError, describeError, Failure, Refusal } from '#domain/errors.js';
+import type { SearchId } from '#domain/ids.js';
+import type { ProbeFace, RetrospectiveEventBody } from '#domain/retrospective-events.js';
+import type { RetrospectiveSearch } from '#domain/retrospective-search.js';
+import type { FoundAnswer } from '#domain/search-answer.js';
+import type { FacePool } from '#face/face-pool.js';
+import type { ProcessedFace } from '#face/face-protocol.js';
+import { probeName, type ImageStore } from '#platform/image-store.js';
+import type { Log } from '#platform/log.js';
+import type { QueryMetrics } from '#platform/metrics.js';
+import type { CandidateWithdrawal } from './candidate-withdrawal.js';
+import { QUERY_SOURCE } from '../searches/gallery-client.js';
+import type { OpenSearchHold } from './open-search-hold.js';
+import type { ProbeSearch } from '../searches/probe-search.js';
+import type { SearchAcceptance } from './search-acceptance.js';
+import type { SearchPermits } from '../searches/search-permits.js';
+
+/** Retrospective searches run beside each other, but leave the pipeline to an officer who waits in the street. */
+const IN_FLIGHT_MAX = 1;
+const RETRY_AFTER_MS_MIN = 200;
+const RETRY_AFTER_MS_MAX = 10_000;
+const PIPELINE_ATTEMPTS_MAX = 3;
+
+interface Run {
+  /** Aborted when the partition has another owner. */
+  readonly signal: AbortSignal;
+  readonly waitMs: number;
+}
+
+export class RetrospectiveRuns {
+  private readonly waiting = new Map<SearchId, Run>();
+  private readonly running = new Map<SearchId, Promise<void>>();
+  private closed = false;
+
+  constructor(
+    private readonly parts: {
+      readonly faces: Pick<FacePool, 'process'>;
+      readonly search: Pick<ProbeSearch, 'run' | 'observePipeline'>;
+      readonly permits: Pick<SearchPermits, 'check'>;
+      readonly audit: AuditLog;
+      readonly acceptance: SearchAcceptance;
+      readonly withdrawal: CandidateWithdrawal;
+      readonly holds: OpenSearchHold;
+      readonly probes: ImageStore;
+      readonly metrics: QueryMetrics;
+      readonly log: Log;
+    },
+    private readonly withinMs: number,
+  ) {}
+
+  /** Runs the search when its turn comes, unless it needs no run then. */
+  add(id: SearchId, signal: AbortSignal): void {
+    this.enqueue(id, { signal, waitMs: RETRY_AFTER_MS_MIN });
+  }
+
+  /** Ends what is under way after its present step; the next owner goes on. */
+  async close(): Promise<void> {
+    this.closed = true;
+    this.waiting.clear();
+    await Promise.allSettled(this.running.values());
+  }
+
+  private enqueue(id: SearchId, run: Run): void {
+    if (this.closed || run.signal.aborted) return;
+    this.waiting.set(id, run);
+    this.next();
+  }
+
+  private next(): void {
+    this.parts.metrics.retrospectiveSearchesWaiting.set(this.waiting.size);
+    if (this.running.size >= IN_FLIGHT_MAX) return;
+    for (const [id, run] of this.waiting) {
+      if (this.running.has(id)) continue;
+      this.waiting.delete(id);
+      if (run.signal.aborted) continue;
+      const done = this.untilDone(id, run).finally(() => {
+        this.running.delete(id);
+        this.next();
+      });
+      this.running.set(id, done);
+      return;
+    }
+  }
+
+  /** Never rejects: what can pass is tried again later, behind the others; what cannot is said in the search. */
+  private async untilDone(id: SearchId, run: Run): Promise<void> {
+    try {
+      await this.run(id);
+    } catch (error) {
+      this.parts.log.warn('search-run-failed', { searchId: id, error: describeError(error) });
+      const canPass = error instanceof Failure && error.retryable;
+      if (!canPass && (await this.failed(id, error))) return;
+      const waitMs = Math.min(run.waitMs * 2, RETRY_AFTER_MS_MAX);
+      setTimeout(() => this.enqueue(id, { signal: run.signal, waitMs }), run.waitMs).unref();
+    }
+  }
+
+  /** @returns whether it could be said; Kafka being away passes too */
+  private async failed(id: SearchId, error: unknown): Promise<boolean> {
+    const code = error instanceof CodedError ? error.code : 'INTERNAL';
+    const detail = error instanceof CodedError ? error.publicText : 'The search could not be run here.';
+    this.parts.metrics.searchesTotal.inc({ kind: 'retrospective', outcome: 'failed' });
+    try {
+      await this.step(id, () => ({ type: 'SEARCH_FAILED', by: QUERY_SOURCE, code, detail }));
+      return true;
+    } catch (again) {
+      this.parts.log.warn('failure-not-said', { searchId: id, error: describeError(again) });
+      return again instanceof Refusal;
+    }
+  }
+
+  private async run(id: SearchId): Promise<void> {
+    const startedAt = performance.now();
+    const { acceptance, audit, holds, metrics, probes, search: probeSearch, withdrawal } = this.parts;
+    const search = acceptance.known(id);
+    if (search === undefined || !isToRun(search)) return;
+    this.parts.permits.check('retrospective');
+    const image = await probes.get(probeName(id));
+    if (image === undefined) throw new Refusal('PROBE_GONE', 'The probe is no longer kept.');
+    const probe = await this.processProbe(search, image);
+    if (probe === undefined) return;
+    if (search.state === 'RECEIVED') await this.step(id, () => ({ type: 'SEARCH_STARTED', by: QUERY_SOURCE }));
+    const answer = await probeSearch.run({
+      searchId: id,
+      kind: 'retrospective',
+      probe,
+      limit: search.request.limit,
+      // An approximation must never be why a person was not found.
+      mode: 'exact',
+      filter: search.request.filter,
+      withinMs: this.withinMs,
+    });
+    const type = !answer.complete
+      ? 'SEARCH_PARTIAL'
+      : answer.candidates.length > 0
+        ? 'CANDIDATES_FOUND'
+        : 'NO_CANDIDATES_FOUND';
+    await audit.append([answeredAudit(search, answer)]);
+    if (answer.candidates.length > 0) await holds.begin(id, answer);
+    else await holds.end(id);
+    const answered = await this.step(id, () => ({ type, by: QUERY_SOURCE, answer }));
+    if (answered !== undefined) withdrawal.check(answered);
+    metrics.searchDurationSeconds.observe(
+      { kind: 'retrospective', mode: answer.mode },
+      (performance.now() - startedAt) / 1000,
+    );
+    metrics.searchesTotal.inc({
+      kind: 'retrospective',
+      outcome: answer.complete ? type.toLowerCase().replaceAll('_', '-') : 'partial',
+    });
+  }
+
+  /** @returns undefined when the operator has to say which face is meant */
+  private async processProbe(search: RetrospectiveSearch, image: Buffer): Promise<ProcessedFace | undefined> {
+    try {
+      const probe = await this.inPipeline(image, search);
+      this.parts.search.observePipeline('retrospective', probe);
+      return probe;
+    } catch (error) {
+      if (!(error instanceof Refusal) || error.code !== 'MULTIPLE_FACES') throw error;
+      const faces = error.details?.['faces'] as readonly ProbeFace[];
+      await this.step(search.searchId, () => ({ type: 'FACE_CHOICE_NEEDED', by: QUERY_SOURCE, faces }));
+      return undefined;
+    }
+  }
+
+  /** A picture that fails the pipeline again and again must not hold up the searches behind it. */
+  private async inPipeline(image: Buffer, search: RetrospectiveSearch): Promise<ProcessedFace> {
+    const { face } = search.request;
+    for (let attempt = 1; ; attempt++) {
+      try {
+        // Only a person says which of several faces is meant: a rule such as the largest is not followed.
+        return await this.parts.faces.process(image, typeof face === 'number' ? face : undefined);
+      } catch (error) {
+        if (!(error instanceof Failure) || !error.retryable || error.code === 'ENGINE_CLOSED') throw error;
+        // Busy is nobody's fault and passes.
+        if (error.code !== 'ENGINE_BUSY' && attempt >= PIPELINE_ATTEMPTS_MAX) {
+          throw new Failure(error.code, error.publicText, false, { cause: error });
+        }
+        await pause(RETRY_AFTER_MS_MIN);
+      }
+    }
+  }
+
+  /** The next event of a run, unless another owner's run was faster: a search is then past it. */
+  private async step(id: SearchId, next: () => RetrospectiveEventBody): Promise<RetrospectiveSearch | undefined> {
+    const { search, accepted } = await this.parts.acceptance.accept(id, (now) => ({
+      events: now !== undefined && isToRun(now) ? [next()] : [],
+    }));
+    return accepted ? search : undefined;
+  }
+}
+
+/** Whether the events say that the search waits for a run. */
+export function isToRun({ state }: RetrospectiveSearch): boolean {
+  return state === 'RECEIVED' || state === 'SEARCHING';
+}
+
+function answeredAudit(search: RetrospectiveSearch, answer: FoundAnswer): Parameters<AuditLog['append']>[0][number] {
+  return {
+    operation: 'combination',
+    action: 'retrospective-search-answered',
+    actor: search.operator,
+    role: 'operator',
+    purpose: search.request.offence,
+    justification: search.request.justification,
+    searchId: search.searchId,
+    subjectIds: answer.candidates.map((candidate) => candidate.subjectId),
+    imageIds: answer.candidates.map((candidate) => candidate.imageId),
+    modelId: answer.gallery.modelId,
+    thresholdVersion: answer.threshold.version,
+    detail: { complete: answer.complete, mode: answer.mode },
+  };
+}
