@@ -142,7 +142,9 @@ export class BulkEnrolment {
       case 'failed':
         count(this.tally.failed, outcome.code);
         break;
+      // What becomes of nulls; only images are sent here.
       case 'erased':
+      case 'restricted':
         break;
     }
     this.onOutcome(outcome);

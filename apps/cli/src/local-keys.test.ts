@@ -3,6 +3,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { decodeJwt, type JSONWebKeySet } from 'jose';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { NoteSigner, openNote, parseVerifierKey } from '#audit/signed-note.js';
 import { codeOfAsync } from '#domain/codes-for-tests.js';
 import {
   AssertionSigner,
@@ -44,7 +45,13 @@ describe('the keys of a local installation', () => {
 
   it('are readable by their owner only, and no private part is in what is published', async () => {
     await ensureLocalKeys(settings);
-    for (const name of ['issuer.jwk.json', 'custody-query.jwk.json', 'custody-suite.jwk.json', 'image-store.key']) {
+    for (const name of [
+      'issuer.jwk.json',
+      'custody-query.jwk.json',
+      'custody-suite.jwk.json',
+      'image-store.key',
+      'audit-seal.key',
+    ]) {
       expect((await stat(join(home, 'keys', name))).mode & 0o077, name).toBe(0);
     }
     for (const location of [settings.AUTH_JWKS, settings.ASSERTION_JWKS]) {
@@ -52,6 +59,13 @@ describe('the keys of a local installation', () => {
       expect(keys.length).toBeGreaterThan(0);
       for (const key of keys) expect(key).not.toHaveProperty('d');
     }
+  });
+
+  it('include the one that seals the audit, beside what its seals are verified with', async () => {
+    await ensureLocalKeys(settings);
+    const signer = NoteSigner.parse(await readFile(settings.AUDIT_SEAL_KEY_FILE, 'utf8'))!;
+    const verifier = parseVerifierKey(await readFile(settings.AUDIT_SEAL_VERIFIER_KEYS_FILE, 'utf8'))!;
+    expect(openNote(signer.sign('a text\n'), [verifier])?.text).toBe('a text\n');
   });
 
   it('are what the services verify tokens and assertions by, and seal images with', async () => {

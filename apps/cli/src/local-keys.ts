@@ -1,18 +1,21 @@
 /**
  * The keys of a local installation, made once under DATA_DIR/keys: the issuer of bearer tokens, the systems that sign
- * assertions, and the key of the image store. In production all of them come from outside.
+ * assertions, the key of the image store, and the one that seals the audit. In production all of them come from outside.
  */
 import { randomBytes } from 'node:crypto';
 import { existsSync } from 'node:fs';
-import { mkdir, readFile, writeFile } from 'node:fs/promises';
+import { appendFile, mkdir, readFile, writeFile } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 import { exportJWK, generateKeyPair, importJWK, SignJWT, type JWK } from 'jose';
+import { makeSignerKey } from '#audit/signed-note.js';
 import { Failure } from '#domain/errors.js';
 import type { Role } from '#domain/identity.js';
 import { TOKEN_LIFETIME_SECONDS_MAX } from '#platform/identity.js';
 import type { Settings } from '#platform/settings.js';
 
 const ALGORITHM = 'EdDSA';
+/** Names the audit log in its checkpoints. */
+const LOCAL_AUDIT_ORIGIN = 'localhost/custody-face-search/audit';
 /** The systems of a local installation that sign assertions. */
 const LOCAL_SYSTEMS = ['custody-query', 'custody-suite'];
 
@@ -27,6 +30,7 @@ export async function ensureLocalKeys(settings: Settings): Promise<void> {
     await mkdir(dirname(settings.IMAGE_STORE_KEY_FILE), { recursive: true });
     await writeSecret(settings.IMAGE_STORE_KEY_FILE, randomBytes(32).toString('base64'));
   }
+  await ensureSealKey(settings);
   const issuer = await ensureKeyPair(keyFile(settings, 'issuer.jwk.json'), 'local-issuer');
   await writeFile(keyFile(settings, 'issuer.jwks.json'), JSON.stringify({ keys: [issuer] }, null, 2));
   const systems = [];
@@ -52,6 +56,17 @@ export async function signLocalToken(settings: Settings, roles: readonly Role[],
     .setIssuedAt()
     .setExpirationTime(`${TOKEN_LIFETIME_SECONDS_MAX}s`)
     .sign(await importJWK(JSON.parse(jwk) as JWK, ALGORITHM));
+}
+
+async function ensureSealKey(settings: Settings): Promise<void> {
+  const { AUDIT_SEAL_KEY_FILE: signerFile, AUDIT_SEAL_VERIFIER_KEYS_FILE: verifiersFile } = settings;
+  if (signerFile === 'off' || existsSync(signerFile)) return;
+  const { signerKey, verifierKey } = makeSignerKey(LOCAL_AUDIT_ORIGIN);
+  await mkdir(dirname(signerFile), { recursive: true });
+  await mkdir(dirname(verifiersFile), { recursive: true });
+  // Those who verify come first: a signer key whose verifier key nobody has would seal for nobody.
+  await appendFile(verifiersFile, `${verifierKey}\n`);
+  await writeSecret(signerFile, signerKey);
 }
 
 /** @returns the public key */

@@ -1,4 +1,5 @@
 import { openAsBlob } from 'node:fs';
+import { hostname } from 'node:os';
 import { basename } from 'node:path';
 import Table from 'cli-table3';
 import { Refusal } from '#domain/errors.js';
@@ -31,6 +32,7 @@ export async function search(
   for (const [name, value] of Object.entries(fields)) if (typeof value === 'string') form.set(name, value);
   if (identityUnconfirmed === true) form.set('identityUnconfirmed', 'true');
   if (kind === 'operator') {
+    if (!form.has('deviceId')) form.set('deviceId', hostname());
     const answer = await new ServiceClient(settings, 'officer').call<SearchAnswer & { statement: string }>(
       'POST',
       '/v1/searches/operator',
@@ -84,11 +86,15 @@ export function describe(answer: SearchAnswer, statement: string): string {
   }
   const { gallery, threshold } = answer;
   const evaluated = threshold.evaluated ? '' : ', not evaluated at this size';
+  const override = threshold.override;
   return [
     ...(answer.candidates.length > 0 ? [table.toString()] : []),
     statement,
     `${gallery.enrolled} templates searched (${answer.mode}), ${gallery.partitionsAnswered} of ${gallery.partitionsTotal} partitions; ` +
       `threshold ${threshold.score} (version ${threshold.version}${evaluated})`,
+    ...(override === undefined
+      ? []
+      : [`used without an approved evaluation, by decision of ${override.by.join(' and ')}: ${override.reason}`]),
     ...answer.probe.quality.warnings.map((warning) => `probe: ${warning}`),
     '',
   ].join('\n');

@@ -25,6 +25,21 @@ export class ServiceClient {
 
   /** @throws Refusal or Failure with the service's own code; Failure SERVICE_UNREACHABLE */
   async call<T>(method: 'GET' | 'POST', path: string, body?: FormData | object): Promise<T> {
+    const response = await this.request(method, path, body, AbortSignal.timeout(REQUEST_TIMEOUT_MS));
+    return (await response.json()) as T;
+  }
+
+  /** An answer that may take as long as it is. @throws as {@link call} */
+  async download(path: string): Promise<ReadableStream<Uint8Array>> {
+    return (await this.request('GET', path, undefined, undefined)).body!;
+  }
+
+  private async request(
+    method: 'GET' | 'POST',
+    path: string,
+    body: FormData | object | undefined,
+    signal: AbortSignal | undefined,
+  ): Promise<Response> {
     const form = body instanceof FormData;
     let response: Response;
     try {
@@ -35,7 +50,7 @@ export class ServiceClient {
           ...(body !== undefined && !form && { 'content-type': 'application/json' }),
         },
         ...(body !== undefined && { body: form ? body : JSON.stringify(body) }),
-        signal: AbortSignal.timeout(REQUEST_TIMEOUT_MS),
+        ...(signal !== undefined && { signal }),
       });
     } catch (cause) {
       if (cause instanceof Failure) throw cause;
@@ -43,7 +58,7 @@ export class ServiceClient {
         cause,
       });
     }
-    if (response.ok) return (await response.json()) as T;
+    if (response.ok) return response;
     const problem = (await response.json().catch(() => ({}))) as Problem & { details?: Record<string, unknown> };
     const code = problem.code ?? `HTTP_${response.status}`;
     const text = problem.detail ?? response.statusText;
