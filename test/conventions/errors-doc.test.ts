@@ -19,7 +19,7 @@ const SECTIONS = [
 const PASS_ON = [
   'apps/cli/src/search.ts',
   'apps/cli/src/service-client.ts',
-  'apps/query/src/retrospective-owner.ts',
+  'apps/query/src/review/retrospective-runs.ts',
   'libs/face/src/face-protocol.ts',
   'libs/gallery/src/shard-protocol.ts',
 ];

@@ -7,8 +7,8 @@ const SERVICES: readonly (readonly [string, Metrics])[] = [
   ['index', new IndexMetrics()],
   ['query', new QueryMetrics()],
 ];
-/** `_total` counts what its name says; `_templates` and `_records` are counts that go up and down. */
-const UNITS = /_(seconds|bytes|ratio|total|templates|records)$/;
+/** `_total` counts what its name says; `_templates`, `_records` and what waits or is due go up and down. */
+const UNITS = /_(seconds|bytes|ratio|total|templates|records|waiting|due|without_outcome|suspended)$/;
 
 interface RegisteredMetric {
   readonly name: string;
