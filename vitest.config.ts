@@ -13,7 +13,11 @@ export default defineConfig({
         extends: true,
         test: {
           name: 'unit',
-          include: ['{apps,libs}/*/src/**/*.test.ts', 'test/conventions/**/*.test.ts'],
+          include: [
+            '{apps,libs}/*/src/**/*.test.ts',
+            'test/conventions/**/*.test.ts',
+            'test/audit-verifier/**/*.test.ts',
+          ],
           exclude: ['**/*.int.test.ts'],
           sequence: { groupOrder: 0 },
         },
@@ -34,11 +38,22 @@ export default defineConfig({
         extends: true,
         test: {
           name: 'e2e',
-          include: ['test/e2e/**/*.test.ts'],
+          include: ['test/{e2e,api}/**/*.test.ts'],
           testTimeout: 300_000,
           hookTimeout: 300_000,
           fileParallelism: false,
           sequence: { groupOrder: 2 },
+        },
+      },
+      {
+        extends: true,
+        test: {
+          name: 'model',
+          include: ['test/model/**/*.test.ts'],
+          testTimeout: 300_000,
+          hookTimeout: 1_800_000,
+          fileParallelism: false,
+          sequence: { groupOrder: 4 },
         },
       },
       {

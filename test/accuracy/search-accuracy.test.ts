@@ -4,7 +4,7 @@
  */
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
-import { GalleryClient } from '../../apps/query/src/gallery-client.js';
+import { GalleryClient } from '../../apps/query/src/searches/gallery-client.js';
 import type { SearchAnswer } from '#domain/search-answer.js';
 import { FaceEngine } from '#face/face-engine.js';
 import { KafkaClient } from '#kafka/kafka-client.js';
@@ -32,7 +32,9 @@ describe.skipIf(!haveFaces)('search accuracy on Labeled Faces in the Wild', { ti
   beforeAll(async () => {
     everybody = await people();
     probes = everybody.filter(({ images }) => images.length > 1);
-    system = await RunningSystem.start(await RunningSystem.environment({ SAMPLE_GALLERY: 'off' }));
+    system = await RunningSystem.start(
+      await RunningSystem.environment({ SAMPLE_GALLERY: 'off', RATE_LIMIT: '100000' }),
+    );
   }, 300_000);
 
   afterAll(() => system?.stopAndForget());

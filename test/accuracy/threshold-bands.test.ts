@@ -5,7 +5,7 @@
 import { readFile } from 'node:fs/promises';
 import { availableParallelism } from 'node:os';
 import { beforeAll, describe, expect, test } from 'vitest';
-import { readThresholds } from '../../apps/query/src/thresholds.js';
+import { readThresholds } from '../../apps/query/src/governance/thresholds.js';
 import type { ThresholdSet } from '#domain/threshold.js';
 import { FacePool } from '#face/face-pool.js';
 import { modelIdOf, readModelPackManifest } from '#face/model-pack.js';
@@ -32,7 +32,7 @@ const IN_FLIGHT = 2 * availableParallelism();
 
 let set: ThresholdSet;
 beforeAll(async () => {
-  set = await readThresholds(THRESHOLDS_FILE);
+  set = (await readThresholds(THRESHOLDS_FILE)).thresholds;
 });
 
 describe('deploy/thresholds.json', () => {

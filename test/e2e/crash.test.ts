@@ -5,7 +5,7 @@
 import { mkdir, rm, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
-import { GalleryClient } from '../../apps/query/src/gallery-client.js';
+import { GalleryClient } from '../../apps/query/src/searches/gallery-client.js';
 import { parseOutcome } from '#contracts/outcome-record.js';
 import { decodeTemplate, parseTemplateRecord } from '#contracts/template-record.js';
 import { CUSTODY_OUTCOMES, galleryTemplates } from '#contracts/topics.js';

@@ -42,7 +42,7 @@ describe('an image that is erased', () => {
     erased = enrolled.find((face) => face.subjectId === probeFace.subjectId)!;
     probe = await faceImage(sample, probeFace);
     templates = galleryTemplates((await modelPackForTests()).modelId);
-    system = await RunningSystem.start(await RunningSystem.environment());
+    system = await RunningSystem.start(await RunningSystem.environment({ RATE_LIMIT: '10000' }));
     officer = await system.token('officer');
     kafka = new KafkaClient({ brokers: system.settings.KAFKA_BROKERS, clientId: 'test', log: silentLog });
   });
@@ -128,7 +128,7 @@ describe('an image that is erased', () => {
     await eventually(async () => expect(await found()).toEqual([]), { timeoutMs: UNSEARCHABLE_WITHIN_MS });
     expect(performance.now() - acceptedAtMs).toBeLessThan(UNSEARCHABLE_WITHIN_MS);
     await eventually(async () => {
-      const { source } = answerOf<{ source: object }>(accepted);
+      const { source } = answerOf<{ images: readonly { source: object }[] }>(accepted).images[0]!;
       expect((await outcomesOf(erased.imageId)).at(-1)).toMatchObject({ outcome: 'erased', source });
       expect((await lastTemplate(erased.imageId))!.value).toBeNull();
       expect(await stored(erased.imageId)).toEqual([]);

@@ -4,19 +4,16 @@ import { readdir } from 'node:fs/promises';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { auditLeaf, type AuditEntry } from '#contracts/audit-record.js';
-import { custodyImageHeaders } from '#contracts/custody-image.js';
-import { parseOutcome } from '#contracts/outcome-record.js';
 import { parseSearchEvent, searchRequestHeaders, type SearchEvent } from '#contracts/search-record.js';
 import {
   AUDIT_ENTRIES,
   AUDIT_LOG,
   CUSTODY_IMAGES,
-  CUSTODY_OUTCOMES,
   desiredTopics,
   SEARCHES_EVENTS,
   SEARCHES_REQUESTS,
 } from '#contracts/topics.js';
-import { imageId, subjectId, type SearchId } from '#domain/ids.js';
+import type { SearchId } from '#domain/ids.js';
 import type { SearchAnswer } from '#domain/search-answer.js';
 import type { SampleFace, SamplePhotographs } from '#face/sample-manifest.js';
 import { KafkaClient } from '#kafka/kafka-client.js';
@@ -57,7 +54,6 @@ describe('searches', () => {
   let group: Buffer;
   let officer: string;
   let operator: string;
-  let service: string;
 
   beforeAll(async () => {
     sample = await samplePhotographsForTests();
@@ -68,11 +64,7 @@ describe('searches', () => {
       sample.read(probeFace),
       RunningSystem.start(await RunningSystem.environment()),
     ]);
-    [officer, operator, service] = await Promise.all([
-      system.token('officer'),
-      system.token('operator'),
-      system.token('service'),
-    ]);
+    [officer, operator] = await Promise.all([system.token('officer'), system.token('operator')]);
     kafka = new KafkaClient({ brokers: system.settings.KAFKA_BROKERS, clientId: 'test', log: silentLog });
   });
 
@@ -106,6 +98,8 @@ describe('searches', () => {
       ['GROUNDS_UNKNOWN', { grounds: 'curiosity' }],
       ['JUSTIFICATION_REQUIRED', { justification: '' }],
       ['JUSTIFICATION_TOO_SHORT', { justification: 'drunk' }],
+      ['JUSTIFICATION_PLACEHOLDER', { justification: 'Enter your justification here' }],
+      ['DEVICE_REQUIRED', { deviceId: '' }],
       ['IDENTITY_NOT_STATED_UNCONFIRMED', { identityUnconfirmed: '' }],
       ['IDENTITY_NOT_STATED_UNCONFIRMED', { identityUnconfirmed: 'false' }],
     ])('are refused with %s for %j', async (code, fields) => {
@@ -235,10 +229,11 @@ describe('searches', () => {
         '409 VERSION_CONFLICT',
       );
       answerOf(await call('POST', `${searchUrl(searchId)}/face`, operator, choose));
-      const { state, answer } = await untilDone(searchId);
+      const { state, answer, version } = await untilDone(searchId);
       expect(state).toBe('CANDIDATES');
       expect(answer!.candidates[0]!.imageId).toBe(mate.imageId);
-      expect(refusalOf(await call('POST', `${searchUrl(searchId)}/face`, operator, choose))).toBe('409 ILLEGAL_MOVE');
+      const again = { ...choose, expectedVersion: version };
+      expect(refusalOf(await call('POST', `${searchUrl(searchId)}/face`, operator, again))).toBe('409 ILLEGAL_MOVE');
     });
 
     test('without a face end as FAILED with the reason', async () => {
@@ -307,59 +302,6 @@ describe('searches', () => {
     });
   });
 
-  describe('enrolment', () => {
-    test('over HTTP is accepted with its place in the log, and found by the next search', async () => {
-      const face = sample.manifest.enrolled[0]!;
-      const image = await faceImage(sample, face, 3);
-      const url = `${system.ingestUrl}/v1/images/http-0001?subjectId=http-person&force=sample`;
-      expect(refusalOf(await call('PUT', url, officer, image))).toBe('403 ROLE_NOT_ALLOWED');
-      const accepted = await call('PUT', url, service, image);
-      expect(accepted.status).toBe(202);
-      const { source } = answerOf<{ source: object }>(accepted);
-      await eventually(async () => {
-        const outcomes = (await readTopic(kafka, CUSTODY_OUTCOMES)).map(({ value }) => parseOutcome(value));
-        expect(outcomes.find((one) => one.imageId === 'http-0001')).toMatchObject({ outcome: 'enrolled', source });
-      });
-      await eventually(async () => {
-        const form = operatorForm(image);
-        const { candidates } = answerOf<SearchAnswer>(await call('POST', operatorUrl(), officer, form));
-        expect(candidates[0]).toMatchObject({ subjectId: 'http-person', imageId: 'http-0001' });
-      });
-    });
-
-    test('over HTTP refuses at once what can be seen without decoding', async () => {
-      const { IMAGE_EMPTY, IMAGE_FORMAT_UNSUPPORTED } = await unusable();
-      const url = `${system.ingestUrl}/v1/images/http-0002?subjectId=http-person`;
-      expect(refusalOf(await call('PUT', url, service, IMAGE_EMPTY))).toBe('422 IMAGE_EMPTY');
-      expect(refusalOf(await call('PUT', url, service, IMAGE_FORMAT_UNSUPPORTED))).toBe('415 IMAGE_FORMAT_UNSUPPORTED');
-      const nobody = `${system.ingestUrl}/v1/images/http-0002`;
-      expect(refusalOf(await call('PUT', nobody, service, probe))).toMatch(/^400 /);
-    });
-
-    test('over Kafka refuses each image that cannot be used under its own code, and goes on with the next', async () => {
-      const bad = await unusable();
-      const publisher = kafka.publisher();
-      const send = async (name: string, value: Buffer): Promise<unknown> => {
-        const image = { imageId: imageId(name), subjectId: subjectId('kafka-person') };
-        const headers = custodyImageHeaders(image, '/custody-suite', 'image/jpeg');
-        return publisher.publish({ topic: CUSTODY_IMAGES, key: name, value, headers });
-      };
-      for (const [code, bytes] of Object.entries(bad)) await send(`bad-${code}`, bytes);
-      await send('good', probe);
-      const expected = new Map([
-        ...Object.keys(bad).map((code) => [`bad-${code}`, code] as const),
-        ['good', 'enrolled'],
-      ]);
-      await eventually(async () => {
-        const outcomes = (await readTopic(kafka, CUSTODY_OUTCOMES)).map(({ value }) => parseOutcome(value));
-        const seen = outcomes.filter((one) => expected.has(one.imageId));
-        expect(new Map(seen.map((one) => [one.imageId, 'code' in one ? one.code : one.outcome]))).toEqual(expected);
-        const several = seen.find((one) => one.imageId === 'bad-MULTIPLE_FACES');
-        expect(several).toMatchObject({ faces: expect.arrayContaining([expect.objectContaining({ index: 1 })]) });
-      });
-    });
-  });
-
   describe('on record', () => {
     async function audit(): Promise<{ entries: Map<string, AuditEntry>; order: AuditEntry[] }> {
       const stored = await readTopic(kafka, AUDIT_ENTRIES);
@@ -398,6 +340,7 @@ describe('searches', () => {
         recipients: ['test-officer'],
       });
       expect(about(retrospective.searchId).map(({ action }) => action)).toEqual([
+        'retrospective-search-requested',
         'retrospective-search-received',
         'retrospective-search-answered',
       ]);

@@ -6,9 +6,13 @@ import { writeFile } from 'node:fs/promises';
 import { availableParallelism, cpus } from 'node:os';
 import { parseArgs } from 'node:util';
 import { benchEndToEnd } from './e2e.js';
+import { benchGovernance } from './governance.js';
 import type { BenchResult } from './measure.js';
 
-const BENCHES: Readonly<Record<string, () => Promise<BenchResult>>> = { e2e: benchEndToEnd };
+const BENCHES: Readonly<Record<string, () => Promise<BenchResult>>> = {
+  e2e: benchEndToEnd,
+  governance: benchGovernance,
+};
 
 const { positionals, values } = parseArgs({ allowPositionals: true, options: { json: { type: 'string' } } });
 const name = positionals[0] ?? '';

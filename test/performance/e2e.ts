@@ -33,7 +33,7 @@ export async function benchEndToEnd(): Promise<BenchResult> {
   const pool = await ReferencePool.open(packFolder, cores);
   const reference = await ReferencePipeline.open(packFolder);
   const system = await RunningSystem.start(
-    await RunningSystem.environment({ SAMPLE_GALLERY: 'off', LOG_LEVEL: 'error' }),
+    await RunningSystem.environment({ SAMPLE_GALLERY: 'off', LOG_LEVEL: 'error', RATE_LIMIT: '100000' }),
   );
   const kafka = new KafkaClient({ brokers: system.settings.KAFKA_BROKERS, clientId: 'bench', log: silentLog });
   try {
