@@ -25,7 +25,7 @@ const good = {
 };
 const profile = good.profiles[0]!;
 
-const SHIPPED = join(import.meta.dirname, '../../../deploy/thresholds.json');
+const SHIPPED = join(import.meta.dirname, '../../../../deploy/thresholds.json');
 const sha256 = (bytes: string | Buffer): string => createHash('sha256').update(bytes).digest('hex');
 
 let folder: string;
@@ -76,7 +76,7 @@ describe('the threshold profiles', () => {
   it('that are shipped name their evaluation report by its bytes, and what was measured there', async () => {
     const { thresholds } = await readThresholds(SHIPPED);
     const report = /docs\/evaluation\/\S+\.md/.exec(thresholds.evaluation.description)![0];
-    const bytes = await readFile(join(import.meta.dirname, '../../..', report));
+    const bytes = await readFile(join(import.meta.dirname, '../../../..', report));
     expect(thresholds.evaluation.reportSha256).toBe(sha256(bytes));
     for (const { bands } of thresholds.profiles) {
       for (const { fpir, fnir } of bands) expect(fpir !== null && fnir !== null).toBe(true);

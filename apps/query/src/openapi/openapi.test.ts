@@ -28,7 +28,7 @@ const ofPeople = operations.filter(({ path }) => path.startsWith('/v1/'));
 
 /** Status by code, as `docs/errors.md` has it. */
 function documentedStatuses(): Map<string, string> {
-  const rows = readFileSync(join(import.meta.dirname, '../../../docs/errors.md'), 'utf8').matchAll(
+  const rows = readFileSync(join(import.meta.dirname, '../../../../docs/errors.md'), 'utf8').matchAll(
     /^\| `([A-Z_]+)` +\|[^|]*\|[^|]*\| *([^|]*?) *\|/gm,
   );
   return new Map([...rows].map(([, code, status]) => [code!, status!]));
