@@ -14,10 +14,11 @@ import type { ImageId, Offset } from '#domain/ids.js';
 import { pause } from '#kafka/backoff.js';
 import type { DirectionFollower } from '#kafka/direction-follower.js';
 import type { Publisher } from '#kafka/publisher.js';
-import { idempotentId, requestDigest, sameRequest } from '#platform/idempotency.js';
+import { idempotentId, requestDigest } from '#platform/idempotency.js';
 import type { DirectedDispositions } from './directed-dispositions.js';
 import { QUERY_SOURCE } from '../searches/gallery-client.js';
 import type { GalleryRegister } from './gallery-register.js';
+import { givenBefore } from './given-before.js';
 
 type GivenDirection = Restriction | Retirement | EvidenceHold;
 export type GivenKind = GivenDirection['kind'];
@@ -100,14 +101,8 @@ export class CustodyDirections {
   ): Promise<ShownDirection> {
     const directionId = idempotentId(actor.id, ROUTES[kind], key);
     const requestSha256 = requestDigest({ ...request });
-    if (key !== undefined) {
-      await this.directions.upToDate();
-      const first = this.directions.get(directionId);
-      if (first !== undefined) {
-        sameRequest(requestSha256, first.requestSha256);
-        return this.show(first as GivenDirection);
-      }
-    }
+    const before = await givenBefore(this.directions, directionId, key, requestSha256);
+    if (before !== undefined) return this.show(before as GivenDirection);
     const { authority, reason } = request;
     const target =
       'imageId' in request

@@ -21,10 +21,11 @@ import { isSamePerson, type Actor } from '#domain/identity.js';
 import type { ImageId, Offset } from '#domain/ids.js';
 import type { DirectionFollower } from '#kafka/direction-follower.js';
 import type { Publisher } from '#kafka/publisher.js';
-import { idempotentId, requestDigest, sameRequest } from '#platform/idempotency.js';
+import { idempotentId, requestDigest } from '#platform/idempotency.js';
 import type { AssertionSigner } from '#platform/identity.js';
 import { QUERY_SOURCE } from '../searches/gallery-client.js';
 import type { GalleryRegister } from './gallery-register.js';
+import { givenBefore } from './given-before.js';
 
 export interface ShownErasure {
   readonly erasureId: string;
@@ -75,14 +76,8 @@ export class Erasures {
   async request(actor: Actor, request: ErasureRequest, key: string | undefined): Promise<ShownErasure> {
     const erasureId = idempotentId(actor.id, 'POST /v1/erasures', key);
     const requestSha256 = requestDigest({ ...request });
-    if (key !== undefined) {
-      await this.directions.upToDate();
-      const first = this.directions.get(erasureId);
-      if (first !== undefined) {
-        sameRequest(requestSha256, first.requestSha256);
-        return this.show(await this.carryOut(first as Erasure));
-      }
-    }
+    const before = await givenBefore(this.directions, erasureId, key, requestSha256);
+    if (before !== undefined) return this.show(await this.carryOut(before as Erasure));
     const { authority, reason } = request;
     const imageIds = this.imagesOf(request);
     const subjects = imageIds.map((id) => this.register.image(id)?.subjectId);

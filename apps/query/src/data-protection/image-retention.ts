@@ -17,10 +17,11 @@ import type { ImageId, Offset } from '#domain/ids.js';
 import type { RetentionPolicy, ReviewDate } from '#domain/retention.js';
 import type { DirectionFollower } from '#kafka/direction-follower.js';
 import type { Publisher } from '#kafka/publisher.js';
-import { idempotentId, requestDigest, sameRequest } from '#platform/idempotency.js';
+import { idempotentId, requestDigest } from '#platform/idempotency.js';
 import { QUERY_SOURCE } from '../searches/gallery-client.js';
 import type { GalleryRegister } from './gallery-register.js';
 import type { ReviewDates } from './review-dates.js';
+import { givenBefore } from './given-before.js';
 
 export interface ImageReview {
   readonly imageId: ImageId;
@@ -246,14 +247,8 @@ export class ImageRetention {
     key: string | undefined,
     audit: () => Promise<void>,
   ): Promise<D> {
-    if (key !== undefined) {
-      await this.directions.upToDate();
-      const first = this.directions.get(direction.directionId);
-      if (first !== undefined) {
-        sameRequest(direction.requestSha256!, first.requestSha256);
-        return first as D;
-      }
-    }
+    const before = await givenBefore(this.directions, direction.directionId, key, direction.requestSha256!);
+    if (before !== undefined) return before as D;
     await audit();
     const { offset } = await this.publisher.publish(directionRecord(direction, QUERY_SOURCE), ACCEPT_DEADLINE_MS);
     await this.directions.reflects((offset + 1) as Offset);
