@@ -7,6 +7,7 @@ import { once } from 'node:events';
 import { readFile } from 'node:fs/promises';
 import { fileURLToPath } from 'node:url';
 import { BulkEnrolment } from '../../apps/cli/src/bulk-enrolment.js';
+import { localModelPackFolder } from '../../apps/cli/src/local-assets.js';
 import { imageId, subjectId } from '#domain/ids.js';
 import { KafkaClient } from '#kafka/kafka-client.js';
 import { silentLog } from '#testkit/kafka-test-helpers.js';
@@ -36,9 +37,17 @@ export async function benchGovernance(): Promise<BenchResult> {
   try {
     await enrolFirstImages(system, everybody);
     ungoverned = fork(fileURLToPath(new URL('./reference/ungoverned-query.js', import.meta.url)), {
-      env: { ...process.env, ...system.environment, KAFKA_BROKERS: system.settings.KAFKA_BROKERS.join(',') },
+      env: {
+        ...process.env,
+        ...system.environment,
+        KAFKA_BROKERS: system.settings.KAFKA_BROKERS.join(','),
+        MODEL_PACK_DIR: await localModelPackFolder(),
+      },
     });
-    const [port] = (await once(ungoverned, 'message')) as [number];
+    const failed = once(ungoverned, 'exit').then(() => {
+      throw new Error('the service without the rules has not started');
+    });
+    const [port] = (await Promise.race([once(ungoverned, 'message'), failed])) as [number];
     const token = await system.token('officer');
     const probes = await Promise.all(everybody.map(readProbe));
     const governed = (probe: Buffer): Promise<void> =>
