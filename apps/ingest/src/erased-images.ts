@@ -3,8 +3,7 @@
  * erased wakes, stores the photograph, and only then reads of the erasure. Told of every disposition, at the first
  * reading of them all too, so that what a process left behind when it died goes at the next start.
  */
-import { dispositionHeaders, encodeDisposition } from '#contracts/disposition-record.js';
-import { CUSTODY_DISPOSITIONS } from '#contracts/topics.js';
+import { dispositionRecord } from '#contracts/disposition-record.js';
 import { erasedThrough } from '#domain/disposition.js';
 import { describeError } from '#domain/errors.js';
 import { backoffMs, pause } from '#kafka/backoff.js';
@@ -49,11 +48,6 @@ export class ErasedImages {
     if (through !== undefined) await this.images.deleteImages(imageId, through);
     if (!outlivesRecord) return;
     this.log.warn('disposition-weakened', { action: 'the one in force put back' });
-    await this.publisher.publish({
-      topic: CUSTODY_DISPOSITIONS,
-      key: imageId,
-      value: encodeDisposition(disposition),
-      headers: dispositionHeaders(imageId, INGEST_SOURCE),
-    });
+    await this.publisher.publish(dispositionRecord(imageId, disposition, INGEST_SOURCE));
   }
 }

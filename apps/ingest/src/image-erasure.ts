@@ -9,9 +9,9 @@ import type { AuditLog } from '#audit/audit-log.js';
 import type { AuditStatement } from '#contracts/audit-record.js';
 import { ASSERTION_HEADER } from '#contracts/custody-image.js';
 import { directionRecord } from '#contracts/direction-record.js';
-import { dispositionHeaders, encodeDisposition } from '#contracts/disposition-record.js';
+import { dispositionRecord } from '#contracts/disposition-record.js';
 import { templateTombstoneHeaders } from '#contracts/template-record.js';
-import { CUSTODY_DISPOSITIONS, CUSTODY_IMAGES, galleryTemplates } from '#contracts/topics.js';
+import { CUSTODY_IMAGES, galleryTemplates } from '#contracts/topics.js';
 import { erasureReceiptId, type ErasureReceipt, type HeldBy, type Restriction } from '#domain/direction.js';
 import { isErased, mergeDisposition, type Disposition } from '#domain/disposition.js';
 import { isTooLateFor } from '#domain/erasure.js';
@@ -120,12 +120,8 @@ export class ImageErasure {
     };
     // Merged: one that is delivered again, or replayed, after a later one must not take the later one's bound back.
     const disposition = mergeDisposition(this.dispositionOf(id), erasure) ?? erasure;
-    const position = await this.publisher.publish({
-      topic: CUSTODY_DISPOSITIONS,
-      key: id,
-      value: encodeDisposition(disposition),
-      headers: { ...dispositionHeaders(id, INGEST_SOURCE), ce_system: system },
-    });
+    const written = dispositionRecord(id, disposition, INGEST_SOURCE);
+    const position = await this.publisher.publish({ ...written, headers: { ...written.headers, ce_system: system } });
     const tombstone = await this.publishTombstone(id);
     await this.images.deleteImages(id, record.offset);
     if (erasureId !== undefined) await this.publishReceipt(asked, erasureId, { disposition: position, tombstone });

@@ -21,7 +21,7 @@ import { parseJsonValue } from './json-value.js';
 import { partitionFor } from './murmur2.js';
 import type { OutgoingRecord } from './outgoing-record.js';
 import { faceChoiceSchema, galleryFilterSchema, imageIdSchema, searchIdSchema } from './record-schemas.js';
-import { SEARCH_PARTITIONS, SEARCHES_COMMANDS } from './topics.js';
+import { SEARCH_PARTITIONS, SEARCHES_COMMANDS, SEARCHES_EVENTS } from './topics.js';
 
 export const SEARCH_REQUEST_TYPE = 'searches.request.v1';
 export const SEARCH_COMMAND_TYPE = 'searches.command.v1';
@@ -183,6 +183,17 @@ export function searchEventHeaders(event: SearchEvent, source: string): Headers 
     subject: event.searchId,
     contentType: JSON_CONTENT,
   });
+}
+
+/** On the partition of the search, with its other events. @param source which service says so */
+export function searchEventRecord(event: SearchEvent, source: string): OutgoingRecord {
+  return {
+    topic: SEARCHES_EVENTS,
+    key: searchEventKey(event),
+    partition: partitionFor(event.searchId, SEARCH_PARTITIONS),
+    value: JSON.stringify(event),
+    headers: searchEventHeaders(event, source),
+  };
 }
 
 /** @throws Refusal RECORD_NOT_JSON, RECORD_SCHEMA */

@@ -1,7 +1,6 @@
 /** What the log of dispositions lacks of what is directed, image by image. */
-import { dispositionHeaders, encodeDisposition } from '#contracts/disposition-record.js';
+import { dispositionRecord } from '#contracts/disposition-record.js';
 import type { OutgoingRecord } from '#contracts/outgoing-record.js';
-import { CUSTODY_DISPOSITIONS } from '#contracts/topics.js';
 import { dispositionsUnder } from '#domain/direction.js';
 import type { Disposition } from '#domain/disposition.js';
 import { offset, type ImageId } from '#domain/ids.js';
@@ -22,12 +21,9 @@ export class DirectedDispositions {
       const held = this.register.image(imageId);
       const suppression = this.directions.suppressionOf(imageId, held?.subjectId);
       const known = this.dispositionOf(imageId);
-      return dispositionsUnder(suppression, imageId, known, held?.sourceOffset ?? offset(0)).map((disposition) => ({
-        topic: CUSTODY_DISPOSITIONS,
-        key: imageId,
-        value: disposition === null ? null : encodeDisposition(disposition),
-        headers: dispositionHeaders(imageId, QUERY_SOURCE),
-      }));
+      return dispositionsUnder(suppression, imageId, known, held?.sourceOffset ?? offset(0)).map((disposition) =>
+        dispositionRecord(imageId, disposition, QUERY_SOURCE),
+      );
     });
   }
 }

@@ -10,9 +10,9 @@
 import type { AuditLog } from '#audit/audit-log.js';
 import { directionRecord } from '#contracts/direction-record.js';
 import { erasureHeaders } from '#contracts/custody-image.js';
-import { dispositionHeaders, encodeDisposition } from '#contracts/disposition-record.js';
+import { dispositionRecord } from '#contracts/disposition-record.js';
 import { expectErasable, type ErasureRequest } from '#contracts/erasure-form.js';
-import { CUSTODY_DISPOSITIONS, CUSTODY_IMAGES } from '#contracts/topics.js';
+import { CUSTODY_IMAGES } from '#contracts/topics.js';
 import { erasureReceiptId, type ErasedImage, type Erasure, type ErasureReceipt, type Hold } from '#domain/direction.js';
 import type { Disposition } from '#domain/disposition.js';
 import { erasureProgress, needsApproval, type ErasureState, type ImageProgress } from '#domain/erasure.js';
@@ -247,8 +247,7 @@ export class Erasures {
       imageIds.map((imageId, i) => {
         const why = { since, authority, reason, directionId: erasureId };
         const disposition: Disposition = { imageId, kind: 'erased', ...why, sourceOffset: sources[i]!.offset };
-        const value = encodeDisposition(disposition);
-        return { topic: CUSTODY_DISPOSITIONS, key: imageId, value, headers: dispositionHeaders(imageId, QUERY_SOURCE) };
+        return dispositionRecord(imageId, disposition, QUERY_SOURCE);
       }),
       ACCEPT_DEADLINE_MS,
     );

@@ -5,11 +5,10 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { AuditLog } from '#audit/audit-log.js';
 import type { AuditStatement } from '#contracts/audit-record.js';
-import { partitionFor } from '#contracts/murmur2.js';
 import { retentionPolicySchema } from '#contracts/retention-forms.js';
-import { searchEventHeaders, searchEventKey, type SearchEvent } from '#contracts/search-record.js';
+import { searchEventRecord, type SearchEvent } from '#contracts/search-record.js';
 import { encodeTemplate, templateHeaders, type TemplateKeeping } from '#contracts/template-record.js';
-import { desiredTopics, galleryTemplates, SEARCH_PARTITIONS, SEARCHES_EVENTS } from '#contracts/topics.js';
+import { desiredTopics, galleryTemplates } from '#contracts/topics.js';
 import type { TemplateMetadata } from '#domain/gallery.js';
 import type { HeldImage } from '#domain/held-image.js';
 import type { Actor } from '#domain/identity.js';
@@ -144,14 +143,7 @@ export async function recordSearch(
   ...events: readonly SearchEvent[]
 ): Promise<void> {
   for (const event of events) {
-    const partition = partitionFor(event.searchId, SEARCH_PARTITIONS);
-    const { offset } = await publisher.publish({
-      topic: SEARCHES_EVENTS,
-      key: searchEventKey(event),
-      partition,
-      value: JSON.stringify(event),
-      headers: searchEventHeaders(event, '/test'),
-    });
+    const { partition, offset } = await publisher.publish(searchEventRecord(event, '/test'));
     await view.reflects(partition, (offset + 1) as Offset, WITHIN_MS);
   }
 }

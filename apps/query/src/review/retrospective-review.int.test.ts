@@ -1,8 +1,8 @@
 import { randomUUID } from 'node:crypto';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { searchEventHeaders, searchEventKey, type SearchEvent } from '#contracts/search-record.js';
+import { searchEventRecord, type SearchEvent } from '#contracts/search-record.js';
 import { partitionFor } from '#contracts/murmur2.js';
-import { SEARCH_PARTITIONS, SEARCHES_EVENTS } from '#contracts/topics.js';
+import { SEARCH_PARTITIONS } from '#contracts/topics.js';
 import { codeOfAsync } from '#domain/codes-for-tests.js';
 import { openSearchId } from '#domain/direction.js';
 import { Refusal } from '#domain/errors.js';
@@ -228,14 +228,7 @@ describe('the owner of a partition', () => {
       by: 'op-2',
       commandId: randomUUID(),
     };
-    const partition = partitionFor(Buffer.from(id), SEARCH_PARTITIONS);
-    const { offset } = await tests.client.publisher().publish({
-      topic: SEARCHES_EVENTS,
-      key: searchEventKey(late),
-      partition,
-      value: JSON.stringify(late),
-      headers: searchEventHeaders(late, '/late'),
-    });
+    const { partition, offset } = await tests.client.publisher().publish(searchEventRecord(late, '/late'));
     for (const replica of [one, two]) await replica.view.reflects(partition, (offset + 1) as Offset, 10_000);
     await shows(id, 'INCONCLUSIVE');
     expect(one.search(id)!.decisions).toMatchObject([{ outcome: 'inconclusive', by: 'op-1' }]);

@@ -7,12 +7,11 @@ import { mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { AuditLog } from '#audit/audit-log.js';
-import { dispositionHeaders, encodeDisposition } from '#contracts/disposition-record.js';
+import { dispositionRecord } from '#contracts/disposition-record.js';
 import type { OutgoingRecord } from '#contracts/outgoing-record.js';
 import { searchRequestHeaders } from '#contracts/search-record.js';
 import {
   AUDIT_ENTRIES,
-  CUSTODY_DISPOSITIONS,
   desiredTopics,
   SEARCHES_COMMANDS,
   SEARCHES_EVENTS,
@@ -138,12 +137,7 @@ export class ReviewForTests {
       reason: 'request',
       sourceOffset: 10 as Offset,
     };
-    await this.client.publisher().publish({
-      topic: CUSTODY_DISPOSITIONS,
-      key: imageId,
-      value: encodeDisposition(disposition),
-      headers: dispositionHeaders(imageId, '/test'),
-    });
+    await this.client.publisher().publish(dispositionRecord(imageId, disposition, '/test'));
   }
 
   /** What is in a topic about a search now, oldest first within a partition. */

@@ -6,10 +6,7 @@
  * the version, every reader ignores the other, and the other learns it here.
  */
 import type { AuditLog } from '#audit/audit-log.js';
-import type { OutgoingRecord } from '#contracts/outgoing-record.js';
-import { partitionFor } from '#contracts/murmur2.js';
-import { searchEventHeaders, searchEventKey, type SearchEvent } from '#contracts/search-record.js';
-import { SEARCH_PARTITIONS, SEARCHES_EVENTS } from '#contracts/topics.js';
+import { searchEventRecord, type SearchEvent } from '#contracts/search-record.js';
 import { Failure } from '#domain/errors.js';
 import type { Offset, SearchId } from '#domain/ids.js';
 import type { RetrospectiveEvent, RetrospectiveEventBody } from '#domain/retrospective-events.js';
@@ -69,7 +66,7 @@ export class SearchAcceptance {
 
   /** Publishes what is no event of a search's history: nobody else's version is taken by it. */
   publish(event: SearchEvent): Promise<{ partition: number; offset: Offset }> {
-    return this.publisher.publish(eventRecord(event));
+    return this.publisher.publish(searchEventRecord(event, QUERY_SOURCE));
   }
 
   private async acceptNow(id: SearchId, propose: Proposal): ReturnType<SearchAcceptance['accept']> {
@@ -114,14 +111,4 @@ function versioned(
 function isIn(search: RetrospectiveSearch, { version, type, by, at, commandId }: RetrospectiveEvent): boolean {
   const entry = search.history[version - 1];
   return entry?.type === type && entry.by === by && entry.at === at && entry.commandId === commandId;
-}
-
-function eventRecord(event: SearchEvent): OutgoingRecord {
-  return {
-    topic: SEARCHES_EVENTS,
-    key: searchEventKey(event),
-    partition: partitionFor(Buffer.from(event.searchId), SEARCH_PARTITIONS),
-    value: JSON.stringify(event),
-    headers: searchEventHeaders(event, QUERY_SOURCE),
-  };
 }

@@ -1,8 +1,6 @@
 /** Records what came of an operator-initiated search, by the officer who made it: once, and the first one counts. */
 import type { AuditLog } from '#audit/audit-log.js';
-import { partitionFor } from '#contracts/murmur2.js';
-import { searchEventHeaders, searchEventKey } from '#contracts/search-record.js';
-import { SEARCH_PARTITIONS, SEARCHES_EVENTS } from '#contracts/topics.js';
+import { searchEventRecord } from '#contracts/search-record.js';
 import { Refusal } from '#domain/errors.js';
 import type { Actor } from '#domain/identity.js';
 import type { SearchId } from '#domain/ids.js';
@@ -67,16 +65,7 @@ export class OperatorOutcomes {
         detail: { outcome: event.rank === null ? 'none' : 'confirmed', commandId },
       },
     ]);
-    await this.publisher.publish(
-      {
-        topic: SEARCHES_EVENTS,
-        key: searchEventKey(event),
-        partition: partitionFor(Buffer.from(searchId), SEARCH_PARTITIONS),
-        value: JSON.stringify(event),
-        headers: searchEventHeaders(event, QUERY_SOURCE),
-      },
-      ACCEPT_DEADLINE_MS,
-    );
+    await this.publisher.publish(searchEventRecord(event, QUERY_SOURCE), ACCEPT_DEADLINE_MS);
     await this.view.shows(searchId, event.version, VIEW_DEADLINE_MS);
     const { outcome: recorded } = this.own(actor, searchId);
     // The log's order decides, and somebody else's came first.

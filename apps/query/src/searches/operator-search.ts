@@ -6,9 +6,7 @@
 import { createHash } from 'node:crypto';
 import type { AuditLog } from '#audit/audit-log.js';
 import type { AuditStatement } from '#contracts/audit-record.js';
-import { partitionFor } from '#contracts/murmur2.js';
-import { searchEventHeaders, searchEventKey } from '#contracts/search-record.js';
-import { SEARCH_PARTITIONS, SEARCHES_EVENTS } from '#contracts/topics.js';
+import { searchEventRecord } from '#contracts/search-record.js';
 import { CodedError } from '#domain/errors.js';
 import type { SearchMode } from '#domain/gallery.js';
 import type { Actor } from '#domain/identity.js';
@@ -170,18 +168,7 @@ export class OperatorSearch {
     };
     // What cannot be put on record is not shown.
     await this.search.stage('operator', 'audit', () =>
-      this.audit.append(
-        [this.disclosure(asked, answer)],
-        [
-          {
-            topic: SEARCHES_EVENTS,
-            key: searchEventKey(event),
-            partition: partitionFor(Buffer.from(searchId), SEARCH_PARTITIONS),
-            value: JSON.stringify(event),
-            headers: searchEventHeaders(event, QUERY_SOURCE),
-          },
-        ],
-      ),
+      this.audit.append([this.disclosure(asked, answer)], [searchEventRecord(event, QUERY_SOURCE)]),
     );
     return event;
   }

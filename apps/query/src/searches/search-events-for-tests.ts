@@ -1,8 +1,6 @@
 /** Events of searches as the services write them, for the tests of whatever reads them. */
 import { randomUUID } from 'node:crypto';
-import { partitionFor } from '#contracts/murmur2.js';
-import { searchEventHeaders, searchEventKey, type SearchEvent } from '#contracts/search-record.js';
-import { SEARCH_PARTITIONS, SEARCHES_EVENTS } from '#contracts/topics.js';
+import { searchEventRecord, type SearchEvent } from '#contracts/search-record.js';
 import type { SearchId } from '#domain/ids.js';
 import type { OperatorSearchAnswered, OperatorSearchEvent } from '#domain/operator-search.js';
 import type { RetrospectiveEvent } from '#domain/retrospective-events.js';
@@ -104,13 +102,5 @@ export async function publishEvents(
   publisher: Publisher,
   ...events: readonly SearchEvent[]
 ): Promise<RecordPosition[]> {
-  return publisher.publishAll(
-    events.map((event) => ({
-      topic: SEARCHES_EVENTS,
-      key: searchEventKey(event),
-      partition: partitionFor(event.searchId, SEARCH_PARTITIONS),
-      value: JSON.stringify(event),
-      headers: searchEventHeaders(event, '/test'),
-    })),
-  );
+  return publisher.publishAll(events.map((event) => searchEventRecord(event, '/test')));
 }
