@@ -1,5 +1,5 @@
 import { randomBytes } from 'node:crypto';
-import { mkdtemp, rm } from 'node:fs/promises';
+import { mkdtemp, readdir, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from 'vitest';
@@ -12,6 +12,7 @@ import { pause } from '#kafka/backoff.js';
 import type { KafkaClient } from '#kafka/kafka-client.js';
 import { IndexMetrics } from '#platform/metrics.js';
 import { clientForTests, eventually, silentLog } from '#testkit/kafka-test-helpers.js';
+import { readTopic } from '#testkit/topic-for-tests.js';
 import { GalleryReplica } from './gallery-replica.js';
 
 const DIMENSION = 8;
@@ -59,6 +60,7 @@ function shard(more: Partial<ShardWorkerOptions> = {}): ShardWorkerOptions {
     partitions: PARTITIONS,
     snapshotFolder,
     autoExactMaxTemplates: 1_000,
+    recallSampleShare: 1,
     ...more,
   };
 }
@@ -98,6 +100,12 @@ async function publishTemplate(partition: number, sourceOffset = 0): Promise<voi
 async function publishPoison(partition: number): Promise<void> {
   const topic = galleryTemplates(model);
   await kafka.publisher().publish({ topic, partition, key: `poison-${partition}`, value: 'not a template' });
+}
+
+/** Of the image whose template {@link publishTemplate} publishes. */
+async function publishRubbish(partition: number): Promise<void> {
+  const topic = galleryTemplates(model);
+  await kafka.publisher().publish({ topic, partition, key: `image-${partition}`, value: 'rubbish' });
 }
 
 async function coverageOf(replica: GalleryReplica, partition: number) {
@@ -155,6 +163,48 @@ describe('a replica of a shard', () => {
     await other.close({ snapshot: true });
     const replica = await open();
     expect(await coverageOf(replica, 0)).toMatchObject({ watermark: 1, enrolled: 1 });
+  });
+
+  it('starts anew from the log when its snapshot is past the end of the topic', async () => {
+    await publishTemplate(0);
+    const other = await ShardHost.start(shard());
+    await other.apply([], [{ partition: 0, nextOffset: offset(9) }]);
+    await other.close({ snapshot: true });
+    const replica = await open();
+    expect(await coverageOf(replica, 0)).toMatchObject({ watermark: 1, enrolled: 1 });
+    expect(await readdir(snapshotFolder)).toEqual(['quarantine-1-SNAPSHOT_OUTSIDE_LOG']);
+  });
+
+  it('says that an image is missing whose record cannot be used, before and after a restart, until it is enrolled', async () => {
+    await topics(deadLetters(), 1);
+    const replica = await open();
+    await publishRubbish(0);
+    await eventually(async () => expect(await coverageOf(replica, 0)).toMatchObject({ watermark: 1, unusable: 1 }));
+    await replicas.pop()!.close();
+    const fromSnapshot = await open();
+    expect(await coverageOf(fromSnapshot, 0)).toMatchObject({ watermark: 1, unusable: 1 });
+    await replicas.pop()!.close();
+    await rm(snapshotFolder, { recursive: true });
+    const fromLog = await open();
+    expect(await coverageOf(fromLog, 0)).toMatchObject({ watermark: 1, enrolled: 0, unusable: 1 });
+    await publishTemplate(0, 3);
+    await eventually(async () => {
+      expect(await coverageOf(fromLog, 0)).toMatchObject({ watermark: 2, enrolled: 1, unusable: 0 });
+    });
+  });
+
+  it('puts the template that it holds back into the log when an unusable record comes after it', async () => {
+    await topics(deadLetters(), 1);
+    const replica = await open();
+    await publishTemplate(0);
+    await publishRubbish(0);
+    await eventually(async () => {
+      expect(await coverageOf(replica, 0)).toMatchObject({ watermark: 3, enrolled: 1, unusable: 0 });
+    });
+    const records = await readTopic(kafka, galleryTemplates(model));
+    expect(records.map(({ value }) => value?.length)).toEqual([4 * DIMENSION, 7, 4 * DIMENSION]);
+    expect(records[2]!.value).toEqual(records[0]!.value);
+    expect((await kafka.topicAdmin().topicOffsets(deadLetters())).get(0)!.high).toBe(1);
   });
 
   it('keeps what it has replayed when it is closed before the end, even while a handler waits for Kafka', async () => {

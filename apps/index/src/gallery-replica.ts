@@ -1,22 +1,28 @@
 /**
  * One replica of a shard: follows its template partitions, keeps the vectors in worker threads, and puts the log right
- * where a late record has overwritten a newer one.
+ * where a late or unusable record has overwritten a good one.
  *
  * Order at start: dispositions whole, newest good snapshot, the log from the snapshot's offsets to its end; then ready.
  */
 import {
-  parseTemplateRecord,
-  decodeTemplate,
+  encodeTemplate,
+  standsForUnusable,
   templateHeaders,
   templateTombstoneHeaders,
-  encodeTemplate,
+  templateUnusableHeaders,
 } from '#contracts/template-record.js';
 import { galleryTemplates } from '#contracts/topics.js';
-import { describeError, Failure } from '#domain/errors.js';
+import { CodedError, describeError, Failure } from '#domain/errors.js';
 import type { GalleryFilter, PartitionCoverage, SearchMode } from '#domain/gallery.js';
-import type { ImageId, ModelId, Offset } from '#domain/ids.js';
+import type { ModelId, Offset } from '#domain/ids.js';
 import type { ApplyResult, TemplateChange } from '#gallery/template-change.js';
-import { ShardHost, type ShardWorkerOptions, type WorkerAnswer } from '#gallery/shard-host.js';
+import {
+  ShardHost,
+  type ShardReport,
+  type ShardStats,
+  type ShardWorkerOptions,
+  type WorkerAnswer,
+} from '#gallery/shard-host.js';
 import { pause } from '#kafka/backoff.js';
 import { deadLetterFor } from '#kafka/dead-letters.js';
 import type { DispositionChange } from '#kafka/disposition-follower.js';
@@ -26,6 +32,7 @@ import type { LogBatch, LogReader } from '#kafka/log-reader.js';
 import type { Publisher } from '#kafka/publisher.js';
 import type { Log } from '#platform/log.js';
 import type { IndexMetrics } from '#platform/metrics.js';
+import { templateChangeOf } from './template-changes.js';
 
 export const INDEX_SOURCE = '/custody-face-search/index';
 
@@ -41,14 +48,22 @@ export interface ReplicaAnswer extends WorkerAnswer {
 
 export class GalleryReplica {
   private readonly workers: Worker[] = [];
+  private readonly snapshotProblems = new Map<number, string>();
   private readonly topic: string;
+  private readonly recallSamples = new Map<string, number>();
   private live = false;
   private closing = false;
 
   constructor(
     private readonly kafka: KafkaClient,
     private readonly publisher: Publisher,
-    private readonly options: { readonly modelId: ModelId; readonly dimension: number; readonly shard: number },
+    private readonly options: {
+      readonly modelId: ModelId;
+      readonly dimension: number;
+      readonly shard: number;
+      /** A template was read that is erased. */
+      readonly onErasedRead?: () => void;
+    },
     private readonly metrics: IndexMetrics,
     private readonly log: Log,
     private readonly onFatal: (error: unknown) => void,
@@ -116,29 +131,14 @@ export class GalleryReplica {
   }
 
   private async apply(worker: Worker, batch: LogBatch): Promise<void> {
-    const changes = batch.records.map((record) => this.toChange(record));
+    const { modelId, dimension } = this.options;
+    const changes = batch.records.map((record) => templateChangeOf(record, modelId, dimension));
     const result = await worker.host.apply(changes, [{ partition: batch.partition, nextOffset: batch.nextOffset }]);
     if (this.live) this.observeFreshness(changes);
     await this.putRight(worker, result, batch.records);
-  }
-
-  private toChange(record: KafkaRecord): TemplateChange {
-    const imageId = (record.key ?? Buffer.alloc(0)).toString('latin1') as ImageId;
-    const place = { partition: record.partition, offset: record.offset, imageId, timestampMs: record.timestampMs };
-    if (record.value === null) return { ...place, kind: 'tombstone' };
-    try {
-      const { modelId, metadata, source } = parseTemplateRecord(record.key, record.headers);
-      if (modelId !== this.options.modelId) return { ...place, kind: 'unusable', reason: 'MODEL_DIFFERS' };
-      return {
-        ...place,
-        kind: 'template',
-        vector: decodeTemplate(record.value, this.options.dimension),
-        metadata,
-        source,
-      };
-    } catch (error) {
-      return { ...place, kind: 'unusable', reason: describeError(error) };
-    }
+    // The shard has its copy. These would be there until the collector comes by.
+    for (const { value } of batch.records) value?.fill(0);
+    for (const change of changes) if (change.kind === 'template') change.vector.fill(0);
   }
 
   private observeFreshness(changes: readonly TemplateChange[]): void {
@@ -149,10 +149,11 @@ export class GalleryReplica {
     }
   }
 
-  /** The log keeps a key's last record: where a late one came last, the right one is written again. */
+  /** The log keeps a key's last record: where a late or unusable one came last, the right one is written again. */
   private async putRight(worker: Worker, result: ApplyResult, records: readonly KafkaRecord[]): Promise<void> {
     for (const bad of result.unusable) {
       const record = records.find((candidate) => candidate.offset === bad.offset);
+      if (record !== undefined && standsForUnusable(record.headers) !== undefined) continue;
       this.metrics.galleryUnusableRecordsTotal.inc();
       this.log.error('template-unusable', { partition: bad.partition, offset: bad.offset, reason: bad.reason });
       if (record !== undefined) {
@@ -161,6 +162,17 @@ export class GalleryReplica {
         );
       }
     }
+    for (const { imageId, ...unusable } of result.unusableOverwrites) {
+      this.metrics.galleryRepairsTotal.inc({ kind: 'unusable' });
+      this.log.warn('unusable-template-overwritten', { action: 'put back that the image is missing' });
+      await this.publisher.publish({
+        topic: this.topic,
+        key: imageId,
+        value: Buffer.alloc(0),
+        headers: templateUnusableHeaders(imageId, unusable, INDEX_SOURCE),
+      });
+    }
+    if (result.resurrections.length > 0) this.options.onErasedRead?.();
     for (const imageId of result.resurrections) {
       this.metrics.galleryRepairsTotal.inc({ kind: 'tombstone' });
       this.log.warn('template-of-erased-image', { action: 'tombstone put back' });
@@ -174,7 +186,7 @@ export class GalleryReplica {
     if (result.staleOverwrites.length === 0) return;
     for (const held of await worker.host.republishable(result.staleOverwrites)) {
       this.metrics.galleryRepairsTotal.inc({ kind: 'template' });
-      this.log.warn('template-overwritten-by-older', { action: 'newer one put back' });
+      this.log.warn('template-overwritten', { action: 'the one that is held put back' });
       await this.publisher.publish({
         topic: this.topic,
         key: held.imageId,
@@ -212,28 +224,65 @@ export class GalleryReplica {
     });
   }
 
-  /** @returns whether every worker's state is on disk now; what failed is logged and counted */
-  async snapshot(reason: string): Promise<boolean> {
+  /** What each worker says of its part; none before they are open. */
+  reports(): Promise<readonly ShardReport[]> {
+    return Promise.all(this.workers.map(({ host }) => host.report()));
+  }
+
+  /** How far what was erased is destroyed, by the slowest worker. */
+  async destruction(): Promise<ShardReport['destruction']> {
+    const all = (await this.reports()).map(({ destruction }) => destruction);
+    return all.find((one) => one === 'needs-snapshot') ?? all.find((one) => one === 'under-way') ?? 'done';
+  }
+
+  /** Replaces the files that may hold what is erased. @returns whether all were written */
+  async replaceFiles(): Promise<boolean> {
+    const reports = await this.reports();
+    const isToReplace = (worker: number): boolean => reports[worker]?.destruction === 'needs-snapshot';
+    return this.snapshot('erasure', isToReplace);
+  }
+
+  /** The code of what keeps snapshots from being written. */
+  get snapshotProblem(): string | null {
+    return [...this.snapshotProblems.values()][0] ?? null;
+  }
+
+  /** @returns whether every wanted worker's state is on disk now; what failed is logged and counted */
+  async snapshot(reason: string, isWanted: (worker: number) => boolean = () => true): Promise<boolean> {
     let written = true;
     for (const [index, { host, reader }] of this.workers.entries()) {
+      if (!isWanted(index)) continue;
       const shard = `${this.options.shard}.${index}`;
       try {
         // Not past a record whose repair or dead letter is still to be published: only the log remembers those.
-        const report = await host.snapshot(reader?.nextOffsets());
+        const report = await host.snapshot(reader?.nextOffsets(), reason === 'shutdown' ? 'worthwhile' : 'always');
+        this.setSnapshotProblem(index, undefined);
         if ('skipped' in report) {
-          this.log.debug('snapshot-skipped', { shard, reason: report.skipped });
+          this.log[report.skipped === 'unchanged' ? 'debug' : 'info']('snapshot-skipped', { shard, reason, ...report });
           continue;
         }
         this.metrics.snapshotDurationSeconds.observe({ shard }, report.durationMs / 1000);
         this.log.info('snapshot-written', { shard, reason, ...report });
       } catch (error) {
         // The log still has everything; what is lost is time at the next start.
-        this.metrics.snapshotFailuresTotal.inc({ shard, reason: 'failed' });
+        const code = error instanceof CodedError ? error.code : 'SNAPSHOT_NOT_WRITTEN';
+        this.metrics.snapshotFailuresTotal.inc({ shard, reason: code });
+        this.setSnapshotProblem(index, code);
         this.log.error('snapshot-failed', { shard, error: describeError(error) });
         written = false;
       }
     }
     return written;
+  }
+
+  /** @param code undefined when there is none any more */
+  private setSnapshotProblem(worker: number, code: string | undefined): void {
+    const shard = `${this.options.shard}.${worker}`;
+    const before = this.snapshotProblems.get(worker);
+    if (before !== undefined) this.metrics.snapshotProblem.set({ shard, code: before }, 0);
+    if (code === undefined) this.snapshotProblems.delete(worker);
+    else this.snapshotProblems.set(worker, code);
+    if (code !== undefined) this.metrics.snapshotProblem.set({ shard, code }, 1);
   }
 
   async reportGauges(): Promise<void> {
@@ -244,12 +293,25 @@ export class GalleryReplica {
       this.metrics.galleryTemplates.set({ shard, state: 'searchable' }, stats.templates - stats.suppressed);
       this.metrics.galleryTemplates.set({ shard, state: 'suppressed' }, stats.suppressed);
       this.metrics.galleryTemplates.set({ shard, state: 'tombstone' }, stats.tombstones);
+      this.metrics.galleryUnusableImages.set({ shard }, stats.unusable);
+      const nodes = stats.tombstones + stats.approximateSize;
+      this.metrics.galleryTombstoneRatio.set({ shard }, nodes === 0 ? 0 : stats.tombstones / nodes);
+      this.metrics.galleryPendingTemplates.set({ shard }, stats.approximatePending);
+      this.reportRecall(shard, stats.recall);
       if (stats.snapshotAtMs !== undefined) {
         this.metrics.snapshotAgeSeconds.set({ shard }, (Date.now() - stats.snapshotAtMs) / 1000);
       }
       for (const records of reader?.lagRecords().values() ?? []) lag += records;
     }
     this.metrics.consumerLagRecords.set({ topic: this.topic }, lag);
+  }
+
+  /** Nothing is said of a recall that nobody measured: searches may all have been exact. */
+  private reportRecall(shard: string, { samples, recallRatio, mateTop1Ratio }: ShardStats['recall']): void {
+    this.metrics.galleryRecallSamplesTotal.inc({ shard }, samples - (this.recallSamples.get(shard) ?? 0));
+    this.recallSamples.set(shard, samples);
+    if (recallRatio !== undefined) this.metrics.galleryRecallRatio.set({ shard }, recallRatio);
+    if (mateTop1Ratio !== undefined) this.metrics.galleryMateTop1Ratio.set({ shard }, mateTop1Ratio);
   }
 
   /** Records handled and to be handled, for people who watch a start. */

@@ -8,15 +8,18 @@ import { removeFormerSnapshots, workerSnapshotFolder } from '#gallery/snapshot-l
 import { DispositionFollower } from '#kafka/disposition-follower.js';
 import { KafkaClient } from '#kafka/kafka-client.js';
 import { expectTopics } from '#kafka/expected-topics.js';
+import { FreedMemory } from '#platform/freed-memory.js';
 import { Health } from '#platform/health.js';
 import { openJwks, TokenVerifier } from '#platform/identity.js';
 import { createLog, type Log } from '#platform/log.js';
 import { IndexMetrics } from '#platform/metrics.js';
 import { endBecause, serveHttp, Shutdown } from '#platform/service-process.js';
-import { readSettings, type Settings } from '#platform/settings.js';
+import { indexReplicaId, readSettings, type Settings } from '#platform/settings.js';
+import { ErasedFiles } from './erased-files.js';
 import { GalleryReplica } from './gallery-replica.js';
 import { IndexModule } from './index.module.js';
 import { QueryResponder } from './query-responder.js';
+import { ReplicaReports } from './replica-reports.js';
 import { partitionsByWorker } from './shard-layout.js';
 
 const GAUGES_INTERVAL_MS = 5_000;
@@ -37,6 +40,7 @@ async function main(): Promise<void> {
 
 async function serve(settings: Settings, log: Log, shutdown: Shutdown): Promise<void> {
   const metrics = new IndexMetrics();
+  const freedMemory = new FreedMemory();
   const health = new Health(['topics', 'snapshot', 'dispositions', 'replay', 'queries']);
   const fatal = endBecause(log, 'index-failed');
 
@@ -48,7 +52,15 @@ async function serve(settings: Settings, log: Log, shutdown: Shutdown): Promise<
   const tokens = new TokenVerifier(await openJwks(settings.AUTH_JWKS), settings.AUTH_ISSUER, settings.AUTH_AUDIENCE);
 
   const { SHARDS: shards, SHARD: shard, WORKERS: workers } = settings;
-  const replica = new GalleryReplica(kafka, publisher, { modelId, dimension, shard }, metrics, log, fatal);
+  const replica = new GalleryReplica(
+    kafka,
+    publisher,
+    { modelId, dimension, shard, onErasedRead: () => freedMemory.forgetSoon() },
+    metrics,
+    log,
+    fatal,
+  );
+  const replicaId = indexReplicaId(settings);
   const { app, url } = await serveHttp(IndexModule.for({ health, metrics, tokens, replica }), {
     host: settings.HOST,
     port: settings.INDEX_PORT,
@@ -64,6 +76,23 @@ async function serve(settings: Settings, log: Log, shutdown: Shutdown): Promise<
   );
   health.fulfilled('topics');
 
+  const dispositions = new DispositionFollower(kafka, log, fatal, (changes) => replica.applyDispositions(changes));
+  dispositions.onChange((changes) => freedMemory.noticed(changes));
+  const erasedFiles = new ErasedFiles(
+    replica,
+    () => dispositions.nextOffsets(),
+    () => reports.report(),
+  );
+  const reports = new ReplicaReports(
+    publisher,
+    { replicaId, modelId, layout: { shards, shard, workers } },
+    replica,
+    () => erasedFiles.destroyedThrough,
+    log,
+  );
+  reports.start(settings.REPLICA_REPORT_SECONDS * 1000);
+  shutdown.before('reports', () => reports.close());
+
   const former = await removeFormerSnapshots(diskSnapshotFs, settings.SNAPSHOT_DIR, modelId, workers);
   if (former.length > 0) log.warn('former-snapshots-removed', { folders: former });
   const clusterId = await kafka.topicAdmin().clusterId();
@@ -76,20 +105,26 @@ async function serve(settings: Settings, log: Log, shutdown: Shutdown): Promise<
       partitions: [...partitions],
       snapshotFolder: workerSnapshotFolder(settings.SNAPSHOT_DIR, modelId, worker, workers),
       autoExactMaxTemplates: settings.AUTO_EXACT_MAX_TEMPLATES,
+      recallSampleShare: settings.RECALL_SAMPLE_SHARE,
     })),
   );
   health.fulfilled('snapshot');
   // From now on, so that neither a shutdown nor a crash loses a long replay.
-  const snapshots = setInterval(() => void replica.snapshot('timer'), settings.SNAPSHOT_INTERVAL_SECONDS * 1000);
+  let writing: Promise<unknown> | undefined;
+  const snapshots = setInterval(() => {
+    // One at a time: on a slow disk they would stand in a queue, and the replay behind them.
+    writing ??= replica.snapshot('timer').finally(() => (writing = undefined));
+  }, settings.SNAPSHOT_INTERVAL_SECONDS * 1000);
   shutdown.before('gallery', () => {
     clearInterval(snapshots);
     return replica.close();
   });
 
-  const dispositions = new DispositionFollower(kafka, log, fatal, (changes) => replica.applyDispositions(changes));
   shutdown.before('dispositions', () => dispositions.close());
   await dispositions.start();
   health.fulfilled('dispositions');
+  erasedFiles.start(fatal);
+  shutdown.before('erased-files', () => erasedFiles.close());
 
   const watch = setInterval(() => health.progress('replay', replica.progressText()), REPLAY_PROGRESS_INTERVAL_MS);
   await replica.followLog();
@@ -100,13 +135,14 @@ async function serve(settings: Settings, log: Log, shutdown: Shutdown): Promise<
     kafka,
     publisher,
     replica,
-    { modelId, dimension, replicaId: settings.REPLICA_ID },
+    { modelId, dimension, replicaId },
     metrics,
     log,
     fatal,
   );
   await responder.start();
   health.fulfilled('queries');
+  reports.serving();
   log.info('ready', { modelId, shard });
 
   const gauges = setInterval(() => void replica.reportGauges().catch(fatal), GAUGES_INTERVAL_MS);

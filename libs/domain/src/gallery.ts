@@ -70,6 +70,8 @@ export interface PartitionCoverage {
   readonly watermark: Offset;
   /** Templates of the partition that could have been returned (suppressed ones are not counted). */
   readonly enrolled: number;
+  /** Images of the partition whose last record cannot be used, so that they are not searched. */
+  readonly unusable: number;
   /** How long the oldest record not yet applied has been waiting; 0 when there is none. */
   readonly behindMs: number;
 }

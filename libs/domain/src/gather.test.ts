@@ -20,7 +20,7 @@ function candidate(imageId: string, score: number, subjectId = imageId): Gallery
 }
 
 function part(partition: number, over: Partial<PartitionCoverage> = {}): PartitionCoverage {
-  return { partition, watermark: (100 + partition) as Offset, enrolled: 10, behindMs: 0, ...over };
+  return { partition, watermark: (100 + partition) as Offset, enrolled: 10, unusable: 0, behindMs: 0, ...over };
 }
 
 function reply(
@@ -72,6 +72,15 @@ describe('what was searched', () => {
   it('names every partition that nobody answered for', () => {
     expect(gather(reply([1])).result(5, everything).missing).toEqual([0, 2, 3]);
     expect(gather().result(5, everything)).toMatchObject({ candidates: [], missing: [0, 1, 2, 3], enrolled: 0 });
+  });
+
+  it('names every partition with images that cannot be used, and counts them once', () => {
+    const replies = [
+      reply([part(2, { unusable: 3 }), part(1, { unusable: 2 }), 0]),
+      reply([part(1, { unusable: 2 }), 3]),
+    ];
+    expect(gather(...replies).result(5, everything)).toMatchObject({ incomplete: [1, 2], unusable: 5, missing: [] });
+    expect(gather(reply([0, 1, 2, 3])).result(5, everything)).toMatchObject({ incomplete: [], unusable: 0 });
   });
 
   it('counts the templates of a partition once, however many replicas answer for it', () => {

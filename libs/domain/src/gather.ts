@@ -1,7 +1,8 @@
 /**
  * Merges what the shards' replicas answer. All replicas answer; for each template partition the first fresh answer
  * wins, and one that is stale counts only where there is no other, and is said. What nobody answered for is said too:
- * a partition that was not searched must never look like one without the person.
+ * a partition that was not searched must never look like one without the person. The same holds for one of which an
+ * image could not be taken in.
  *
  * Two shard layouts may answer side by side, so replies may overlap in part. Taking the union of whole replies is right
  * all the same: the best k subjects of all partitions are among the best k of every set that holds them.
@@ -25,6 +26,10 @@ export interface Gathered {
   readonly watermark: ReadonlyMap<number, number>;
   readonly missing: readonly number[];
   readonly stale: readonly number[];
+  /** Partitions answered for with images that are not searched, because their last record cannot be used. */
+  readonly incomplete: readonly number[];
+  /** How many such images. */
+  readonly unusable: number;
   /** Images that a shard returned and that may not be shown: each may stand before another image of its subject. */
   readonly rejected: readonly ImageId[];
 }
@@ -107,6 +112,11 @@ export class Gather {
       watermark: new Map(parts.map((part) => [part.partition, part.watermark])),
       missing: Array.from({ length: this.partitionsTotal }, (_, p) => p).filter((p) => !covered.has(p)),
       stale: stale.sort((a, b) => a - b),
+      incomplete: parts
+        .filter(({ unusable }) => unusable > 0)
+        .map(({ partition }) => partition)
+        .sort((a, b) => a - b),
+      unusable: parts.reduce((sum, part) => sum + part.unusable, 0),
       rejected: [...rejected],
     };
   }

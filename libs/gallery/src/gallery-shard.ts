@@ -7,71 +7,40 @@
  *
  * - A later source wins over an earlier one, whatever order they arrive in.
  * - What is erased is never applied. A tombstone removes only what an erasure covers, or what no disposition speaks of.
+ * - A record that cannot be used changes no template. Where there is an earlier one it stays, and the log is put right;
+ *   where there is none, the image counts as unusable, so that answers say that something is missing.
  * - Whatever happens to a record, its partition's next offset moves past it.
  */
 import { isErased, isSuppressed, type Disposition } from '#domain/disposition.js';
 import { Refusal } from '#domain/errors.js';
-import type {
-  GalleryCandidate,
-  GalleryFilter,
-  PartitionCoverage,
-  SearchMode,
-  TemplateMetadata,
-  TemplateSource,
-  UsedMode,
-} from '#domain/gallery.js';
-import type { ImageId, Offset } from '#domain/ids.js';
+import type { SearchMode } from '#domain/gallery.js';
+import { isImageId, type ImageId, type Offset } from '#domain/ids.js';
 import { ExactEngine } from './exact-engine.js';
+import type {
+  GalleryAnswer,
+  GalleryEntry,
+  GalleryQuery,
+  HeldTemplate,
+  PartitionDigest,
+  ShardCoverage,
+  SlotEntry,
+} from './gallery-contents.js';
+import { FilterColumns, isFiltering } from './filter-columns.js';
 import { GalleryDigest } from './gallery-digest.js';
-import { compileFilter, isFiltering } from './gallery-filter.js';
 import { HnswEngine } from './hnsw-engine.js';
 import { SubjectNumbers } from './subject-numbers.js';
 import { emptyApplyResult, type ApplyResult, type TemplateChange } from './template-change.js';
 import { requireUsableProbe, vectorFault } from './template-vector.js';
+import { coversUnusable, UnusableImages, type UnusableImage } from './unusable-images.js';
 import { SUBJECTS_MAX } from './vector-index.js';
-import { VectorStore } from './vector-store.js';
-
-export interface GalleryEntry {
-  readonly partition: number;
-  readonly metadata: TemplateMetadata;
-  readonly source: TemplateSource;
-}
-
-export interface SlotEntry {
-  readonly slot: number;
-  readonly entry: GalleryEntry;
-}
-
-export interface HeldTemplate extends GalleryEntry {
-  readonly imageId: ImageId;
-  /** A copy. */
-  readonly vector: Float32Array;
-}
-
-export interface GalleryQuery {
-  /** Float32Array of length `dimension`, of norm 1. */
-  readonly probe: Float32Array;
-  /** Subjects wanted, 1 to 1000. */
-  readonly k: number;
-  readonly mode: SearchMode;
-  readonly filter?: GalleryFilter | undefined;
-}
-
-export interface GalleryAnswer {
-  readonly mode: UsedMode;
-  /** Best first, ties by imageId; one for each subject. */
-  readonly candidates: GalleryCandidate[];
-}
-
-/** How far behind the log's end that is, only who reads the log can say. */
-export type ShardCoverage = Omit<PartitionCoverage, 'behindMs'>;
+import { VectorStore, type StoreSight } from './vector-store.js';
 
 export interface GalleryShardOptions {
   readonly dimension: number;
   readonly partitions: readonly number[];
   /**
-   * Above it `auto` is approximate. At 100,000 templates of 512 dimensions a scan takes 2.6 ms and loses nobody, the
-   * graph 3.7 ms and 1 to 2 % of first candidates; beyond some 150,000 the graph is the quicker one.
+   * Above it `auto` is approximate. At 100,000 templates of 512 dimensions a scan takes 2.9 to 3.1 ms and loses nobody, the
+   * graph 3.5 ms and .2 % of first candidates; from some 120,000 the graph is the quicker one: `npm run bench -- engines`.
    */
   readonly autoExactMaxTemplates: number;
 }
@@ -80,16 +49,19 @@ interface PartitionState {
   /** Exclusive: every record below it was taken into account. */
   nextOffset: Offset;
   searchable: number;
+  readonly digest: GalleryDigest;
 }
 
 export class GalleryShard {
   readonly store: VectorStore;
   readonly approximate: HnswEngine;
   readonly #exact: ExactEngine;
+  readonly #columns = new FilterColumns();
   readonly #entries: (GalleryEntry | undefined)[] = [];
   readonly #slots = new Map<ImageId, number>();
   readonly #subjects = new SubjectNumbers();
   readonly #partitions = new Map<number, PartitionState>();
+  readonly #unusable = new UnusableImages();
   #dispositions = new Map<ImageId, Disposition>();
   #revision = 0;
   #erasures = 0;
@@ -99,7 +71,7 @@ export class GalleryShard {
     this.#exact = new ExactEngine(this.store);
     this.approximate = new HnswEngine(this.store, this.#exact);
     for (const partition of options.partitions) {
-      this.#partitions.set(partition, { nextOffset: 0 as Offset, searchable: 0 });
+      this.#partitions.set(partition, { nextOffset: 0 as Offset, searchable: 0, digest: new GalleryDigest() });
     }
   }
 
@@ -112,13 +84,13 @@ export class GalleryShard {
     return this.#revision;
   }
 
-  /** Templates destroyed so far; older files still hold them. */
+  /** Templates, and images of unusable records, destroyed so far; older files still hold them. */
   get erasures(): number {
     return this.#erasures;
   }
 
   get memoryBytes(): number {
-    return this.store.memoryBytes + this.#exact.memoryBytes + this.approximate.memoryBytes;
+    return this.store.memoryBytes + this.#exact.memoryBytes + this.#columns.memoryBytes + this.approximate.memoryBytes;
   }
 
   /** Changes one record's worth, and adds what happened to `result`. @throws Failure SHARD_FULL, with nothing changed */
@@ -132,7 +104,7 @@ export class GalleryShard {
         this.#applyTombstone(change.imageId, result);
         break;
       case 'unusable':
-        this.#reportUnusable(change, change.reason, result);
+        this.#applyUnusable(change, change.reason, change.sourceOffset, result);
         break;
     }
     this.#advance(partition, (change.offset + 1) as Offset);
@@ -153,6 +125,10 @@ export class GalleryShard {
   setDisposition(imageId: ImageId, disposition: Disposition | null, destroy: 'now' | 'later' = 'now'): boolean {
     if (disposition === null) this.#dispositions.delete(imageId);
     else this.#dispositions.set(imageId, disposition);
+    if (this.#unusable.reconsider(imageId, disposition ?? undefined)) {
+      this.#erasures++;
+      this.#revision++;
+    }
     const slot = this.#slots.get(imageId);
     if (slot === undefined) return false;
     const { sourceOffset } = this.#entry(slot).source;
@@ -180,8 +156,8 @@ export class GalleryShard {
     const engine = this.#isExact(mode) ? this.#exact : this.approximate;
     let answer;
     if (isFiltering(filter)) {
-      const passes = compileFilter(filter);
-      answer = this.#exact.search({ probe, k, accepts: (slot) => passes(this.#entry(slot).metadata) });
+      const accepts = this.#columns.compile(filter, (imageId) => this.#slots.get(imageId));
+      answer = this.#exact.search({ probe, k, accepts });
     } else {
       answer = engine.search({ probe, k });
     }
@@ -192,13 +168,37 @@ export class GalleryShard {
     return { mode: answer.mode, candidates };
   }
 
+  /**
+   * Searches exactly, a block at a time, what can be seen now: templates that come meanwhile are left out.
+   *
+   * @returns the images, best first; undefined when something that could be seen was removed or changed meanwhile
+   */
+  searchAgain(probe: Float32Array, k: number): Generator<undefined, readonly ImageId[] | undefined> {
+    return this.#searchAgain(probe, k, this.store.sight);
+  }
+
   /** In the order of the partitions that the shard was given. */
   coverage(): ShardCoverage[] {
     return [...this.#partitions].map(([partition, { nextOffset, searchable }]) => ({
       partition,
       watermark: nextOffset,
       enrolled: searchable,
+      unusable: this.#unusable.count(partition),
     }));
+  }
+
+  /** In the same order; kept up to date with every change, so that this costs nothing. */
+  partitionDigests(): PartitionDigest[] {
+    return this.coverage().map((part) => ({ ...part, digest: this.#partition(part.partition).digest.hex() }));
+  }
+
+  /** Images whose last record cannot be used, those that are suppressed included. */
+  get unusableCount(): number {
+    return this.#unusable.size;
+  }
+
+  unusableImages(): Generator<readonly [ImageId, UnusableImage]> {
+    return this.#unusable.entries();
   }
 
   templateOf(imageId: ImageId): HeldTemplate | undefined {
@@ -221,7 +221,8 @@ export class GalleryShard {
   }
 
   /**
-   * Puts back what a snapshot held, without judging it by its source.
+   * Puts back what a snapshot held, without judging it by its source. Digests come by {@link restoreDigest}: hashing each
+   * template would cost as much as reading it.
    *
    * @returns the slot
    * @throws RangeError when the image is there already or the vector is not usable
@@ -234,13 +235,25 @@ export class GalleryShard {
     return this.#insert(entry, vector);
   }
 
+  /** @throws RangeError when the partition is another shard's or the id none */
+  restoreUnusable(imageId: ImageId, image: UnusableImage): void {
+    this.#partition(image.partition);
+    if (!isImageId(imageId)) throw new RangeError('what was restored as unusable is no image');
+    this.#unusable.set(imageId, image, this.#dispositions.get(imageId));
+  }
+
+  /** @param digest 64 hexadecimal digits, of what was restored of the partition. @throws RangeError */
+  restoreDigest(partition: number, digest: string): void {
+    this.#partition(partition).digest.resume(digest);
+  }
+
   /** The same dispositions in force on a shard that takes this one's place. */
   takeDispositionsFrom(other: GalleryShard): void {
     this.#dispositions = new Map();
     for (const [imageId, disposition] of other.#dispositions) this.setDisposition(imageId, disposition);
   }
 
-  /** Equal for two shards that hold the same templates of the same images from the same sources. */
+  /** Equal for two shards that hold the same templates of the same images from the same sources. Hashes all of them. */
   digest(): string {
     const digest = new GalleryDigest();
     for (const part of this.entries()) this.addToDigest(digest, part);
@@ -248,14 +261,27 @@ export class GalleryShard {
   }
 
   addToDigest(digest: GalleryDigest, { slot, entry }: SlotEntry): void {
-    digest.add(entry.metadata.imageId, entry.source.sourceOffset, this.store.vector(slot));
+    digest.toggle(entry.metadata.imageId, entry.source.sourceOffset, this.store.vector(slot));
+  }
+
+  *#searchAgain(
+    probe: Float32Array,
+    k: number,
+    sight: StoreSight,
+  ): Generator<undefined, readonly ImageId[] | undefined> {
+    const { store } = this;
+    const answer = yield* this.#exact.searchInSteps({ probe, k, accepts: (slot) => store.isSeen(slot, sight) });
+    if (!store.isSeenWhole(sight)) return undefined;
+    return answer.hits.map(({ slot }) => this.#entry(slot).metadata.imageId);
   }
 
   #applyTemplate(change: TemplateChange & { kind: 'template' }, result: ApplyResult): void {
     const { imageId, metadata, source, vector, partition } = change;
     const fault = vectorFault(vector, this.options.dimension);
-    if (fault !== undefined) return this.#reportUnusable(change, fault, result);
-    if (metadata.imageId !== imageId) return this.#reportUnusable(change, 'has another imageId than its key', result);
+    if (fault !== undefined) return this.#applyUnusable(change, fault, source.sourceOffset, result);
+    if (metadata.imageId !== imageId) {
+      return this.#applyUnusable(change, 'has another imageId than its key', source.sourceOffset, result);
+    }
 
     const slot = this.#slots.get(imageId);
     // Before the erasure: when a later image is held, the log needs that one again rather than a tombstone.
@@ -264,7 +290,7 @@ export class GalleryShard {
       return;
     }
     if (isErased(this.#dispositions.get(imageId), source.sourceOffset)) {
-      result.resurrections.push(imageId);
+      this.#reportErased(imageId, result);
       return;
     }
     const entry: GalleryEntry = { partition, metadata, source };
@@ -273,15 +299,21 @@ export class GalleryShard {
       // Asked for first, so that a full shard keeps the template that it has.
       this.#exact.ensureRoomFor(this.store.nextSlot);
       if (slot !== undefined) this.#remove(imageId, slot);
-      this.#insert(entry, vector);
+      this.#toggleDigest(this.#insert(entry, vector));
     }
+    this.#unusable.delete(imageId);
     result.applied++;
   }
 
   #applyTombstone(imageId: ImageId, result: ApplyResult): void {
+    const disposition = this.#dispositions.get(imageId);
+    const unusable = this.#unusable.get(imageId);
+    // As with a template: the erasure does not cover it, or it would not be there.
+    if (unusable !== undefined && disposition !== undefined) {
+      result.unusableOverwrites.push({ imageId, ...unusable });
+    } else this.#unusable.delete(imageId);
     const slot = this.#slots.get(imageId);
     if (slot === undefined) return;
-    const disposition = this.#dispositions.get(imageId);
     if (disposition !== undefined && !isErased(disposition, this.#entry(slot).source.sourceOffset)) {
       result.staleOverwrites.push(imageId);
       return;
@@ -290,8 +322,27 @@ export class GalleryShard {
     result.removed++;
   }
 
-  #reportUnusable({ partition, offset, imageId }: TemplateChange, reason: string, result: ApplyResult): void {
+  #applyUnusable(change: TemplateChange, reason: string, sourceOffset: Offset | undefined, result: ApplyResult): void {
+    const { partition, offset, imageId, timestampMs } = change;
     result.unusable.push({ partition, offset, imageId, reason });
+    // Under a key that no image can have, none is missing.
+    if (!isImageId(imageId)) return;
+    const disposition = this.#dispositions.get(imageId);
+    const slot = this.#slots.get(imageId);
+    if (slot !== undefined && !isErased(disposition, this.#entry(slot).source.sourceOffset)) {
+      result.staleOverwrites.push(imageId);
+      return;
+    }
+    const image = { partition, sourceOffset, timestampMs };
+    if (!coversUnusable(disposition, image)) this.#unusable.set(imageId, image, disposition);
+    else if (sourceOffset !== undefined) this.#reportErased(imageId, result);
+  }
+
+  /** What is erased has come last in the log. A tombstone is put back, but for what was not erased and cannot be used. */
+  #reportErased(imageId: ImageId, result: ApplyResult): void {
+    const unusable = this.#unusable.get(imageId);
+    if (unusable === undefined) result.resurrections.push(imageId);
+    else result.unusableOverwrites.push({ imageId, ...unusable });
   }
 
   #insert(entry: GalleryEntry, vector: Float32Array): number {
@@ -300,6 +351,7 @@ export class GalleryShard {
     const slot = this.store.put(vector, imageId, this.#subjects.take(subjectId));
     this.#exact.add(slot);
     this.approximate.add(slot);
+    this.#columns.set(slot, entry.metadata);
     this.#entries[slot] = entry;
     this.#slots.set(imageId, slot);
     this.#partition(entry.partition).searchable++;
@@ -311,8 +363,10 @@ export class GalleryShard {
   #remove(imageId: ImageId, slot: number): void {
     const { metadata, partition } = this.#entry(slot);
     if (this.store.isSearchable(slot)) this.#partition(partition).searchable--;
+    this.#toggleDigest(slot);
     this.approximate.remove(slot);
     this.#exact.remove(slot);
+    this.#columns.clear(slot);
     this.store.clear(slot);
     this.#subjects.release(metadata.subjectId);
     this.#entries[slot] = undefined;
@@ -324,11 +378,19 @@ export class GalleryShard {
   /** The vector stays, so that a replayed record costs no work in the engines. */
   #replaceEntry(slot: number, entry: GalleryEntry): void {
     const before = this.#entry(slot);
+    this.#toggleDigest(slot);
     this.store.setSubject(slot, this.#subjects.take(entry.metadata.subjectId));
     this.#subjects.release(before.metadata.subjectId);
+    this.#columns.set(slot, entry.metadata);
     this.#entries[slot] = entry;
+    this.#toggleDigest(slot);
     this.#suppress(slot, isSuppressed(this.#dispositions.get(entry.metadata.imageId), entry.source.sourceOffset));
     this.#revision++;
+  }
+
+  #toggleDigest(slot: number): void {
+    const entry = this.#entry(slot);
+    this.addToDigest(this.#partition(entry.partition).digest, { slot, entry });
   }
 
   #isSameTemplate(slot: number, entry: GalleryEntry, vector: Float32Array): boolean {

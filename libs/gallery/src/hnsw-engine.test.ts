@@ -30,7 +30,12 @@ function enginesOf(store: VectorStore): [HnswEngine, ExactEngine] {
   return [new HnswEngine(store, exact), exact];
 }
 
-function build(size: number): { store: VectorStore; engine: HnswEngine; faces: Float32Array[] } {
+function build(size: number): {
+  store: VectorStore;
+  engine: HnswEngine;
+  faces: Float32Array[];
+  remove: (slot: number) => void;
+} {
   const random = seededRandom(size);
   const store = new VectorStore(DIMENSION);
   const [engine, exact] = enginesOf(store);
@@ -40,7 +45,12 @@ function build(size: number): { store: VectorStore; engine: HnswEngine; faces: F
     engine.add(slot);
     exact.add(slot);
   });
-  return { store, engine, faces };
+  const remove = (slot: number): void => {
+    engine.remove(slot);
+    exact.remove(slot);
+    store.clear(slot);
+  };
+  return { store, engine, faces, remove };
 }
 
 describe('HnswEngine', () => {
@@ -79,6 +89,31 @@ describe('HnswEngine', () => {
     }
   });
 });
+
+it('answers rightly while the graph is built anew, whatever is removed meanwhile', () => {
+  const size = PENDING_SCAN_MAX + 1400;
+  const { store, engine, faces, remove } = build(size);
+  engine.build(Infinity);
+  for (let slot = 0; slot < size; slot += 4) remove(slot);
+  expect(engine.rebuildNeeded()).toBe(true);
+  const modes = new Set<string>();
+  for (let slice = 0; engine.pending > 0 || slice === 0; slice++) {
+    engine.build(performance.now() + 10);
+    const kept = 4 * slice + 2;
+    if (kept >= size) continue;
+    // All that is pending is looked at, and until then the answer is exact; so is a search for one's own template.
+    const { mode, hits } = engine.search({ probe: faces[kept]!, k: 5 });
+    modes.add(mode);
+    expect(hits[0]).toEqual(plainScan(store, faces[kept]!, 1)[0]);
+    expect(hits).toHaveLength(5);
+    for (const { slot } of hits) expect(store.isSearchable(slot)).toBe(true);
+    // Out of the new graph or out of what is pending.
+    remove(kept - 1);
+    expect(engine.search({ probe: faces[kept - 1]!, k: 1 }).hits[0]!.slot).not.toBe(kept - 1);
+  }
+  expect([...modes]).toEqual(['exact', 'approximate']);
+  expect(engine.approximateSize).toBe(store.size);
+}, 120_000);
 
 describe('HnswGraph', () => {
   it('overwrites an erased template before it deletes it, in the file as well', async () => {

@@ -7,16 +7,39 @@
  * Labels are whole numbers given in order and never used twice; who holds what is kept by ./hnsw-engine.ts.
  */
 import { stat } from 'node:fs/promises';
-import hnswlib from 'hnswlib-node';
 import { Failure } from '#domain/errors.js';
+import { loadHnswlib, type NativeGraph } from './hnsw-native.js';
 import { randomUnitVector, vectorFault } from './template-vector.js';
 
-/** Links a node: at 100,000 templates M = 16 loses 12 % of mates at the same ef, M = 32 under 3 %. */
-export const HNSW_LINKS = 32;
-/** Candidates looked at to choose a new node's links; more costs insertion time and gains little. */
-export const HNSW_EF_CONSTRUCTION = 200;
-/** Candidates looked at in a search: at 100,000 templates 98 to 99 % of mates come first, for 3 ms; 128 loses 5 %. */
-export const HNSW_EF_SEARCH = 256;
+export interface HnswParameters {
+  /** Links a node; twice as many on the ground level. */
+  readonly links: number;
+  /** Candidates looked at to choose a new node's links; more costs insertion time and gains little. */
+  readonly efConstruction: number;
+  /** Candidates looked at in a search. */
+  readonly efSearch: number;
+}
+
+/** Up to here half as many candidates find as many people. */
+const FEW_DIMENSIONS_MAX = 256;
+
+/**
+ * The least ef that has 99.8 % of mates first, of those whom an exact search has first. By `npm run bench -- parameters`,
+ * 100,000 templates spread as real ones are, 500 probes; mate first % / recall of ten % / ms of CPU a search:
+ *
+ *     dimensions  links   ef 64              ef 128             ef 256              ef 512
+ *     128         16      89.8 / 58 / .22    97.0 / 73 / .37    99.2 / 86 /  .63    99.8 / 94 / 1.31
+ *     128         32      98.0 / 77 / .34    99.8 / 89 / .59   100.0 / 97 / 1.16   100.0 / 99 / 2.09
+ *     512         16      85.7 / 57 / .52    94.3 / 71 / .88    97.1 / 84 / 1.63    98.6 / 93 / 3.46
+ *     512         32      96.7 / 75 / 1.04   99.6 / 87 / 1.61   99.8 / 96 / 3.05    99.8 / 99 / 5.54
+ *
+ * One person is .2 %, so that neighbours in a row that differ by that much are not told apart; the table is of one run.
+ * Sixteen links lose isolated people whatever the ef, or take longer for as many; they would save 128 bytes a template.
+ */
+export function hnswParameters(dimension: number): HnswParameters {
+  return { links: 32, efConstruction: 200, efSearch: dimension <= FEW_DIMENSIONS_MAX ? 128 : 256 };
+}
+
 /** Links are drawn from this seed, so that two builds from the same log are alike. */
 const LEVEL_SEED = 100;
 /** Growing reallocates the whole graph, so it grows by a quarter. */
@@ -24,6 +47,10 @@ const GROWTH_FACTOR = 1.25;
 const CAPACITY_MIN = 1024;
 /** A label is a uint32 in the library, which would wrap without a word. */
 const LABEL_END = 2 ** 32;
+/** Worked out from the library's structures, not measured. Beside the node itself: a mutex (40), its label in a hash map (40), its level, a pointer, and links of upper levels. */
+const NODE_EXTRA_BYTES = 100;
+/** Mutexes for 65,536 labels, whatever the graph has. */
+const LIBRARY_BYTES = 65_536 * 40;
 /** Of the library's file, before the nodes. */
 const FILE_HEADER_BYTES = 96;
 
@@ -35,7 +62,7 @@ export interface GraphFacts {
 }
 
 export class HnswGraph {
-  readonly #index: hnswlib.HierarchicalNSW;
+  readonly #index: NativeGraph;
   /** One array for every call: filling it costs 0.7 us, allocating one 20. */
   readonly #values: number[];
   #labelEnd = 0;
@@ -44,16 +71,17 @@ export class HnswGraph {
 
   private constructor(
     readonly dimension: number,
-    index: hnswlib.HierarchicalNSW,
+    index: NativeGraph,
   ) {
     this.#index = index;
     this.#values = new Array<number>(dimension).fill(0.5);
   }
 
   static create(dimension: number, capacity = CAPACITY_MIN): HnswGraph {
-    const index = new hnswlib.HierarchicalNSW('ip', dimension);
-    index.initIndex(Math.max(capacity, CAPACITY_MIN), HNSW_LINKS, HNSW_EF_CONSTRUCTION, LEVEL_SEED);
-    index.setEf(HNSW_EF_SEARCH);
+    const index = new (loadHnswlib().HierarchicalNSW)('ip', dimension);
+    const { links, efConstruction, efSearch } = hnswParameters(dimension);
+    index.initIndex(Math.max(capacity, CAPACITY_MIN), links, efConstruction, LEVEL_SEED);
+    index.setEf(efSearch);
     return new HnswGraph(dimension, index);
   }
 
@@ -62,7 +90,7 @@ export class HnswGraph {
    * @throws Failure GRAPH_UNREADABLE; the object that failed is dropped and never touched again
    */
   static async load(path: string, dimension: number, facts: GraphFacts): Promise<HnswGraph> {
-    const index = new hnswlib.HierarchicalNSW('ip', dimension);
+    const index = new (loadHnswlib().HierarchicalNSW)('ip', dimension);
     try {
       requirePlausibleSize((await stat(path)).size, dimension, facts);
       await index.readIndex(path);
@@ -72,7 +100,7 @@ export class HnswGraph {
     if (index.getCurrentCount() !== facts.labelEnd) {
       throw new Failure('GRAPH_UNREADABLE', 'The graph file holds another number of templates than it should.', false);
     }
-    index.setEf(HNSW_EF_SEARCH);
+    index.setEf(hnswParameters(dimension).efSearch);
     const graph = new HnswGraph(dimension, index);
     graph.#labelEnd = facts.labelEnd;
     graph.#deleted = facts.deleted;
@@ -88,9 +116,9 @@ export class HnswGraph {
     return this.#labelEnd - this.#deleted;
   }
 
-  /** The nodes: vector, 64 links on the ground level, label; the upper levels add a few per cent. */
+  /** What the library has for the nodes there are; what is reserved for more is not touched, so that nobody has it. */
   get memoryBytes(): number {
-    return this.#index.getMaxElements() * nodeBytes(this.dimension);
+    return this.#labelEnd * (nodeBytes(this.dimension) + NODE_EXTRA_BYTES) + LIBRARY_BYTES;
   }
 
   /** @returns the label */
@@ -102,6 +130,7 @@ export class HnswGraph {
       this.#index.resizeIndex(Math.ceil(this.#labelEnd * GROWTH_FACTOR));
     }
     this.#index.addPoint(this.#values, this.#labelEnd);
+    this.#forget();
     return this.#labelEnd++;
   }
 
@@ -123,7 +152,9 @@ export class HnswGraph {
     const count = Math.min(wanted, this.#labelEnd);
     if (count < 1 || this.live === 0) return [];
     this.#fill(probe);
-    return this.#index.searchKnn(this.#values, count).neighbors;
+    const { neighbors } = this.#index.searchKnn(this.#values, count);
+    this.#forget();
+    return neighbors;
   }
 
   /**
@@ -150,7 +181,8 @@ export class HnswGraph {
   /** Gives the native memory back at once; the collector does not know how much hangs on this object. */
   release(): void {
     this.#requireIdle();
-    this.#index.initIndex(1, HNSW_LINKS, HNSW_EF_CONSTRUCTION, LEVEL_SEED);
+    const { links, efConstruction } = hnswParameters(this.dimension);
+    this.#index.initIndex(1, links, efConstruction, LEVEL_SEED);
     this.#labelEnd = 0;
     this.#deleted = 0;
   }
@@ -161,13 +193,23 @@ export class HnswGraph {
     for (let i = 0; i < this.dimension; i++) this.#values[i] = vector[i]!;
   }
 
+  /** Neither a template nor a probe stays in what only hands it over. */
+  #forget(): void {
+    this.#values.fill(0.5);
+  }
+
   #requireIdle(): void {
     if (this.#writing) throw new Error('the graph must not change while it is being written');
   }
 }
 
+/** What the graph's file has at most: one node in 32 has links on an upper level, as many again, and so on. */
+export function graphFileBytes(labelEnd: number, dimension: number): number {
+  return FILE_HEADER_BYTES + Math.ceil(labelEnd * (nodeBytes(dimension) + 4) * 1.05);
+}
+
 function nodeBytes(dimension: number): number {
-  return (2 * HNSW_LINKS + 1) * 4 + dimension * 4 + 8;
+  return (2 * hnswParameters(dimension).links + 1) * 4 + dimension * 4 + 8;
 }
 
 function requirePlausibleSize(sizeBytes: number, dimension: number, facts: GraphFacts): void {

@@ -19,10 +19,22 @@ export type ScanFunction = (
   outSlots: number,
   outScores: number,
   outErrors: number,
+  mask: number,
+  skips: boolean,
 ) => number;
+
+/** See kernel/scan.ts for the meaning of each. */
+export type EncodeFunction = (
+  vector: number,
+  stride: number,
+  codes: number,
+  scaleAt: number,
+  residualAt: number,
+) => void;
 
 export interface ScanKernel {
   readonly scan: ScanFunction;
+  readonly encode: EncodeFunction;
   /** Of this instance alone. Whoever loads it lays it out, from {@link KERNEL_PAGE_BYTES} on. */
   readonly memory: WebAssembly.Memory;
 }
@@ -35,8 +47,8 @@ let compiled: WebAssembly.Module | undefined;
 /** @throws Failure KERNEL_NOT_BUILT */
 export function loadScanKernel(): ScanKernel {
   compiled ??= new WebAssembly.Module(readKernel());
-  const { scan, memory } = new WebAssembly.Instance(compiled, {}).exports;
-  return { scan: scan as ScanFunction, memory: memory as WebAssembly.Memory };
+  const { scan, encode, memory } = new WebAssembly.Instance(compiled, {}).exports;
+  return { scan: scan as ScanFunction, encode: encode as EncodeFunction, memory: memory as WebAssembly.Memory };
 }
 
 function readKernel(): Uint8Array<ArrayBuffer> {

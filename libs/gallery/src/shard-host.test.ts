@@ -5,12 +5,14 @@ import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { afterEach, beforeAll, beforeEach, describe, expect, it } from 'vitest';
 import type { Disposition } from '#domain/disposition.js';
+import { TEMPLATE_PARTITIONS } from '#domain/gallery.js';
 import { imageId, modelId, offset, subjectId } from '#domain/ids.js';
 import { ShardHost, type ShardWorkerOptions } from './shard-host.js';
 import type { TemplateChange } from './template-change.js';
 import { faceLikeVector, seededRandom } from './vectors-for-tests.js';
 
 const DIMENSION = 64;
+const MODES = ['exact', 'approximate'] as const;
 
 let base: string;
 const hosts: ShardHost[] = [];
@@ -38,6 +40,7 @@ async function start(more: Partial<ShardWorkerOptions> = {}): Promise<ShardHost>
     partitions: [0, 1],
     snapshotFolder: join(base, 'worker-0'),
     autoExactMaxTemplates: 100_000,
+    recallSampleShare: 0,
     ...more,
   });
   hosts.push(host);
@@ -120,21 +123,21 @@ describe('ShardHost', () => {
     expect(answer.candidates[0]).toMatchObject({ imageId: 'i7', subjectId: 's7', force: 'kent', sourceOffset: 7 });
     expect(answer.candidates[0]!.score).toBeCloseTo(1, 6);
     expect(answer.coverage).toEqual([
-      { partition: 0, watermark: 19, enrolled: 10 },
-      { partition: 1, watermark: 20, enrolled: 10 },
+      { partition: 0, watermark: 19, enrolled: 10, unusable: 0 },
+      { partition: 1, watermark: 20, enrolled: 10, unusable: 0 },
     ]);
     const coverageOnly = await host.search({ probe: undefined, k: 3, mode: 'auto' });
     expect(coverageOnly).toMatchObject({ candidates: [], coverage: answer.coverage });
   });
 
-  it('answers searches while a long batch is being applied', async () => {
+  it.each(MODES)('answers searches while a long batch is being applied, in %s mode', async (mode) => {
     const host = await start();
     await host.apply(templates(100), []);
     let applied = false;
-    const batch = host.apply(templates(30_000), []).then(() => (applied = true));
+    const batch = host.apply(templates(12_000), []).then(() => (applied = true));
     let during = 0;
     while (!applied) {
-      const { candidates } = await host.search({ probe: template(50).vector, k: 1, mode: 'exact' });
+      const { candidates } = await host.search({ probe: template(50).vector, k: 1, mode });
       expect(candidates[0]!.imageId).toBe('i50');
       if (!applied) during++;
     }
@@ -172,44 +175,96 @@ describe('ShardHost', () => {
     expect(await host.snapshot()).toEqual({ skipped: 'unchanged' });
   });
 
-  it('hides what is erased at once, also under a long batch, and has destroyed it before the next snapshot', async () => {
-    const host = await start();
-    await host.apply(templates(50), []);
-    await built(host);
-    await host.snapshot();
-    let applied = false;
-    const batch = host.apply(templates(20_000).slice(50), []).then(() => (applied = true));
-    await host.setDispositions([erased(7)]);
-    expect(applied).toBe(false);
-    const { candidates } = await host.search({ probe: template(7).vector, k: 5, mode: 'exact' });
-    expect(candidates.map((candidate) => candidate.imageId)).not.toContain('i7');
+  it.each(MODES)(
+    'hides what is erased at once under a long batch, and snapshots without it, in %s mode',
+    async (mode) => {
+      const host = await start();
+      await host.apply(templates(50), []);
+      await built(host);
+      await host.snapshot();
+      let applied = false;
+      const batch = host.apply(templates(8_000).slice(50), []).then(() => (applied = true));
+      await host.setDispositions([erased(7)]);
+      expect(applied).toBe(false);
+      const { candidates } = await host.search({ probe: template(7).vector, k: 5, mode });
+      expect(candidates.map((candidate) => candidate.imageId)).not.toContain('i7');
 
-    expect(await host.snapshot()).toMatchObject({ sequence: 2 });
-    await batch;
-    const folder = join(base, 'worker-0');
-    expect(await readdir(folder)).toEqual(['2']);
-    const trace = Buffer.from(template(7).vector.buffer, 0, 16);
-    const kept = Buffer.from(template(8).vector.buffer, 0, 16);
-    for (const name of await readdir(join(folder, '2'))) {
-      const bytes = await readFile(join(folder, '2', name));
-      expect(bytes.includes(trace), name).toBe(false);
-      expect(bytes.includes('"i7"'), name).toBe(false);
-      if (name === 'hnsw.bin' || name === 'vectors.f32') expect(bytes.includes(kept), name).toBe(true);
-    }
-  });
+      expect(await host.snapshot()).toMatchObject({ sequence: 2 });
+      await batch;
+      const folder = join(base, 'worker-0');
+      expect(await readdir(folder)).toEqual(['2']);
+      const trace = Buffer.from(template(7).vector.buffer, 0, 16);
+      const kept = Buffer.from(template(8).vector.buffer, 0, 16);
+      for (const name of await readdir(join(folder, '2'))) {
+        const bytes = await readFile(join(folder, '2', name));
+        expect(bytes.includes(trace), name).toBe(false);
+        expect(bytes.includes('"i7"'), name).toBe(false);
+        if (name === 'hnsw.bin' || name === 'vectors.f32') expect(bytes.includes(kept), name).toBe(true);
+      }
+    },
+  );
 
   it('removes what was set aside when an erasure comes, as nobody knows what it holds', async () => {
-    const first = await start();
+    const partitions = Array.from({ length: TEMPLATE_PARTITIONS }, (_, partition) => partition);
+    const first = await start({ partitions });
     await first.apply(templates(10), []);
     await first.snapshot();
     await first.close({ snapshot: false });
-    const second = await start({ modelId: modelId('fedcba9876543210') });
+    const second = await start({ partitions, modelId: modelId('fedcba9876543210') });
     expect(second.restored.notices).toEqual(['snapshot 1 set aside: SNAPSHOT_MODEL_DIFFERS']);
     expect(await readdir(join(base, 'worker-0'))).toEqual(['quarantine-1-SNAPSHOT_MODEL_DIFFERS']);
     await second.setDispositions([erased(3)]);
     await second.snapshot();
     expect(await readdir(join(base, 'worker-0'))).toEqual(['2']);
   });
+
+  it('goes on after records that nobody can use, and says that their images are missing', async () => {
+    const host = await start();
+    const good = templates(10);
+    const { vector } = good[0]!;
+    const bad = [
+      vector.subarray(1),
+      new Float32Array(0),
+      vector.map((value) => value * 2),
+      vector.map((value, i) => (i === 3 ? Number.NaN : value)),
+      vector.map((value, i) => (i === 3 ? Number.NEGATIVE_INFINITY : value)),
+      new Float32Array(DIMENSION),
+    ].map((rubbish, i) => ({ ...template(100 + i), vector: rubbish }));
+    const strange = { ...template(200), imageId: 'a b' as Disposition['imageId'] };
+    const result = await host.apply([...bad, strange, ...good], []);
+    expect(result).toMatchObject({ applied: 10, staleOverwrites: [], resurrections: [] });
+    expect(result.unusable.map(({ offset: at }) => at)).toEqual([100, 101, 102, 103, 104, 105, 200]);
+    const probe = good[7]!.vector;
+    const { candidates, coverage } = await host.search({ probe, k: 1, mode: 'exact' });
+    expect(candidates[0]!.imageId).toBe('i7');
+    expect(coverage).toMatchObject([{ unusable: 3 }, { unusable: 3 }]);
+    await host.close({ snapshot: true });
+    const again = await start();
+    expect((await again.search({ probe, k: 1, mode: 'exact' })).coverage).toMatchObject([
+      { unusable: 3 },
+      { unusable: 3 },
+    ]);
+    await again.apply([{ ...template(100), offset: offset(300) }], []);
+    expect((await again.stats()).unusable).toBe(5);
+  });
+
+  it('writes no snapshot at its end when reading the log again is quicker, unless files hold what is erased', async () => {
+    const host = await start();
+    await host.apply(templates(300), []);
+    expect(await host.snapshot()).toMatchObject({ sequence: 1 });
+    const last = { ...template(5000), offset: offset(5000) };
+    await host.apply([last], []);
+    const skipped = await host.snapshot(new Map(), 'worthwhile');
+    expect(skipped).toMatchObject({ skipped: 'replay-is-quicker' });
+    if (!('replayMs' in skipped)) throw new Error('the costs are said');
+    expect(skipped.replayMs).toBeLessThan(skipped.writeMs);
+    await host.setDispositions([erased(7)]);
+    expect(await host.snapshot(new Map(), 'worthwhile')).toMatchObject({ sequence: 2, templates: 300 });
+    // As many records as would take longer to read than a snapshot of these few takes.
+    const many = Array.from({ length: 40_000 }, (_, i) => ({ ...last, offset: offset(5001 + i) }));
+    await host.apply(many, []);
+    expect(await host.snapshot(new Map(), 'worthwhile')).toMatchObject({ sequence: 3 });
+  }, 30_000);
 
   it('reports what the log needs again, and hands over the template for it', async () => {
     const host = await start();

@@ -8,7 +8,7 @@ import { fileURLToPath } from 'node:url';
 import { Worker } from 'node:worker_threads';
 import { Failure } from '#domain/errors.js';
 import type { ImageId, Offset } from '#domain/ids.js';
-import type { HeldTemplate } from './gallery-shard.js';
+import type { HeldTemplate } from './gallery-contents.js';
 import {
   packChanges,
   unpackError,
@@ -17,8 +17,10 @@ import {
   type PartitionAdvance,
   type RestoredState,
   type ShardCalls,
+  type ShardReport,
   type ShardStats,
   type ShardWorkerOptions,
+  type SnapshotOccasion,
   type SnapshotReport,
   type WorkerAnswer,
   type WorkerMessage,
@@ -26,7 +28,14 @@ import {
 } from './shard-protocol.js';
 import type { ApplyResult, TemplateChange } from './template-change.js';
 
-export type { ShardStats, ShardWorkerOptions, SnapshotReport, WorkerAnswer, WorkerQuery } from './shard-protocol.js';
+export type {
+  ShardReport,
+  ShardStats,
+  ShardWorkerOptions,
+  SnapshotReport,
+  WorkerAnswer,
+  WorkerQuery,
+} from './shard-protocol.js';
 
 interface OpenCall {
   resolve(value: unknown): void;
@@ -117,14 +126,22 @@ export class ShardHost {
    * @param handledTo by partition, exclusive: where whoever reads the log has done all that follows from a record. The
    *   snapshot's offsets go no further, so that what was applied and not yet followed up is read again. A partition
    *   that is not named counts as far as it was applied.
-   * @throws Failure SNAPSHOT_NOT_WRITTEN, SNAPSHOT_OLD_NOT_REMOVED
+   * @throws Failure SNAPSHOT_NO_SPACE, SNAPSHOT_NOT_WRITTEN, SNAPSHOT_OLD_NOT_REMOVED
    */
-  snapshot(handledTo: ReadonlyMap<number, Offset> = new Map()): Promise<SnapshotReport> {
-    return this.#call('snapshot', handledTo);
+  snapshot(
+    handledTo: ReadonlyMap<number, Offset> = new Map(),
+    occasion: SnapshotOccasion = 'always',
+  ): Promise<SnapshotReport> {
+    return this.#call('snapshot', { handledTo, occasion });
   }
 
   stats(): Promise<ShardStats> {
     return this.#call('stats', undefined);
+  }
+
+  /** Answered at once, whatever the shard is doing. */
+  report(): Promise<ShardReport> {
+    return this.#call('report', undefined);
   }
 
   /** Those of the images that are held, with all that their record on the log needs. */

@@ -4,7 +4,8 @@ import type { CodedError } from '#domain/errors.js';
 import { describeError, Failure, Refusal } from '#domain/errors.js';
 import type { GalleryFilter, SearchMode, TemplateMetadata, TemplateSource } from '#domain/gallery.js';
 import type { ImageId, Offset } from '#domain/ids.js';
-import type { GalleryAnswer, HeldTemplate, ShardCoverage } from './gallery-shard.js';
+import type { GalleryAnswer, HeldTemplate, PartitionDigest, ShardCoverage } from './gallery-contents.js';
+import type { RecallStats } from './recall-watch.js';
 import type { SnapshotIdentity } from './snapshot-manifest.js';
 import type { ApplyResult, TemplateChange } from './template-change.js';
 
@@ -13,6 +14,8 @@ export interface ShardWorkerOptions extends SnapshotIdentity {
   readonly snapshotFolder: string;
   /** `auto` is exact up to so many templates of the worker, and approximate above. */
   readonly autoExactMaxTemplates: number;
+  /** Of the approximate searches, 0 to 1: so many are done again exactly, to know what the graph finds. */
+  readonly recallSampleShare: number;
 }
 
 export interface RestoredState {
@@ -51,24 +54,49 @@ export interface PartitionAdvance {
 
 export type SnapshotReport =
   | { readonly sequence: number; readonly templates: number; readonly sizeBytes: number; readonly durationMs: number }
-  | { readonly skipped: string };
+  | { readonly skipped: 'unchanged' }
+  | ({ readonly skipped: 'replay-is-quicker' } & RestartCost);
+
+/** What a start without a new snapshot would cost, and what writing one costs. */
+export interface RestartCost {
+  readonly replayMs: number;
+  readonly writeMs: number;
+}
+
+/** `worthwhile`: unless reading the log again is quicker, and no file holds what is erased. */
+export type SnapshotOccasion = 'always' | 'worthwhile';
 
 export interface ShardStats {
   /** Suppressed ones included. */
   readonly templates: number;
   readonly suppressed: number;
+  /** Images that are not searched, because their last record cannot be used. */
+  readonly unusable: number;
   /** Deleted nodes that the graph still walks through. */
   readonly tombstones: number;
   /** Templates in the graph. */
   readonly approximateSize: number;
   /** Templates that the graph is behind by; searches look at them one by one, or are exact. */
   readonly approximatePending: number;
+  readonly recall: RecallStats;
   /** Of vectors, codes and graph, in native memory. */
   readonly memoryBytes: number;
   /** When the newest snapshot was written or restored; undefined when there is none. */
   readonly snapshotAtMs: number | undefined;
   /** Delays of the worker's event loop since the last call. */
   readonly eventLoop: { readonly delayMsP99: number; readonly delayMsMax: number };
+}
+
+/** What a worker says of its part, for the report of its replica. */
+export interface ShardReport {
+  readonly partitions: readonly PartitionDigest[];
+  /**
+   * Of what the dispositions given so far erase: `done` when it is neither in memory nor in a file any more, and
+   * `needs-snapshot` when files may hold it until {@link ShardCalls.snapshot} replaces them.
+   */
+  readonly destruction: 'done' | 'under-way' | 'needs-snapshot';
+  /** The newest good one; undefined when there is none. */
+  readonly snapshot: { readonly atMs: number; readonly templates: number; readonly sizeBytes: number } | undefined;
 }
 
 /** A {@link TemplateChange} whose vector is in the batch's one buffer. */
@@ -90,8 +118,12 @@ export interface ShardCalls {
   };
   setDispositions: { request: DispositionItem[]; response: undefined };
   search: { request: WorkerQuery; response: WorkerAnswer };
-  snapshot: { request: ReadonlyMap<number, Offset>; response: SnapshotReport };
+  snapshot: {
+    request: { readonly handledTo: ReadonlyMap<number, Offset>; readonly occasion: SnapshotOccasion };
+    response: SnapshotReport;
+  };
   stats: { request: undefined; response: ShardStats };
+  report: { request: undefined; response: ShardReport };
   republishable: { request: ImageId[]; response: HeldTemplate[] };
   digest: { request: undefined; response: string };
   settled: { request: undefined; response: undefined };

@@ -3,22 +3,29 @@
  *
  * Searches are answered as they come. Everything that changes the shard, and every snapshot of it, stands in one queue:
  * nothing changes while a file is written. Long jobs are cut into slices, between which the thread looks at its
- * messages. When the queue is empty, the graph is built on, in slices too.
+ * messages. When the queue is empty, searches sampled to watch the graph's recall are done again, and the graph is built
+ * on, in slices too.
  *
  * A disposition takes effect at once, outside the queue, because hiding a template changes no file; destroying it
  * stands in the queue. So whatever is queued after a disposition, a snapshot above all, finds the template destroyed.
  */
 import { monitorEventLoopDelay } from 'node:perf_hooks';
 import { setImmediate as nextTurn } from 'node:timers/promises';
+import { partitionFor } from '#contracts/murmur2.js';
 import { erasedThrough } from '#domain/disposition.js';
+import { TEMPLATE_PARTITIONS } from '#domain/gallery.js';
 import type { ImageId, Offset } from '#domain/ids.js';
 import { GalleryDigest } from './gallery-digest.js';
-import { GalleryShard, type HeldTemplate } from './gallery-shard.js';
+import type { HeldTemplate } from './gallery-contents.js';
+import { GalleryShard } from './gallery-shard.js';
 import { PENDING_SCAN_MAX } from './hnsw-engine.js';
+import { RecallWatch } from './recall-watch.js';
 import type {
   DispositionItem,
+  RestartCost,
   RestoredState,
   ShardCalls,
+  ShardReport,
   ShardStats,
   ShardWorkerOptions,
   SnapshotReport,
@@ -32,52 +39,91 @@ import { emptyApplyResult, type ApplyResult } from './template-change.js';
 
 /** What a search may have to wait for: about as long as a search takes. */
 const SLICE_MS = 5;
+/** Nobody waits for a sample, so that it makes nobody wait. */
+const RECALL_SLICE_MS = 0.5;
 /**
  * Building the graph costs a hundred times what taking a template in does, and until then the template is found by a
  * scan. So it waits for a quiet moment, unless that scan is growing long.
  */
 const QUIET_MS = 2_000;
 const PENDING_BEFORE_QUIET_MAX = PENDING_SCAN_MAX / 2;
+/** From the log to searchable, at 512 dimensions: 20,000 records a second, reading and decoding included. */
+const REPLAY_MS_PER_CHANGE = 0.05;
+/** Until this disk has shown what it does: written, flushed, hashed and read back at 150 MB/s. */
+const WRITE_MS_PER_BYTE = 1 / 150_000;
+
+interface WrittenState {
+  readonly revision: number;
+  readonly erasures: number;
+  readonly whole: boolean;
+  readonly atMs: number;
+  readonly templates: number;
+  readonly sizeBytes: number;
+}
 
 export class ShardWork {
   readonly #queue: (() => Promise<void>)[] = [];
   readonly #delays = monitorEventLoopDelay({ resolution: 5 });
+  readonly #recall: RecallWatch;
   #working = false;
   #changedAtMs = 0;
   #quietTimer: NodeJS.Timeout | undefined;
   #closed = false;
   /** What the newest snapshot reflects, and whether its offsets do too; undefined while there is none. */
-  #written: { revision: number; erasures: number; whole: boolean; atMs: number } | undefined;
-  /** An erasure came while snapshots are set aside, and nobody knows what those hold: the next one must replace them. */
-  #erasedWhileSetAside = false;
+  #written: WrittenState | undefined;
+  /**
+   * Files may hold what a disposition erases: the template was in memory, or something that is gone since the newest
+   * snapshot may have been it, or snapshots are set aside and nobody knows what those hold. The next one replaces all.
+   */
+  #erasedInFiles = false;
+  /** Jobs in the queue that destroy what is erased, or replace the files that may hold it. */
+  #destroying = 0;
+  /** Records applied since the newest snapshot: what a start from it would read again. */
+  #changes = 0;
+  /** As the last snapshot took on this disk, of what it was thought to need. */
+  #writeMsPerByte = WRITE_MS_PER_BYTE;
 
   private constructor(
     private readonly options: ShardWorkerOptions,
     private readonly snapshots: SnapshotFolder,
     private shard: GalleryShard,
-    restoredAtMs: number | undefined,
+    restored: Pick<WrittenState, 'atMs' | 'sizeBytes'> | undefined,
     private hasSetAside: boolean,
     private readonly onBug: (error: unknown) => void,
+    private readonly quietMs: number,
   ) {
-    if (restoredAtMs !== undefined) {
-      this.#written = { revision: shard.revision, erasures: shard.erasures, whole: true, atMs: restoredAtMs };
+    if (restored !== undefined) {
+      const { revision, erasures, size: templates } = shard;
+      this.#written = { revision, erasures, whole: true, templates, ...restored };
     }
+    this.#recall = new RecallWatch(options.recallSampleShare);
     this.#delays.enable();
     this.#wake();
   }
 
-  /** @param onBug told of what nobody foresaw, when no file is being written */
+  /**
+   * @param onBug told of what nobody foresaw, when no file is being written
+   * @param quietMs after the last change, before the graph is built on
+   */
   static async start(
     options: ShardWorkerOptions,
     fs: SnapshotFs,
     onBug: (error: unknown) => void,
+    quietMs = QUIET_MS,
   ): Promise<{ work: ShardWork; restored: RestoredState }> {
     const { clusterId, modelId, dimension, layout, partitions, snapshotFolder } = options;
     const identity = { clusterId, modelId, dimension, layout, partitions };
     const snapshots = new SnapshotFolder(fs, snapshotFolder, identity);
-    const { shard, sequence, notices } = await snapshots.restore(() => new GalleryShard(options));
-    const restoredAtMs = sequence === undefined ? undefined : Date.now();
-    const work = new ShardWork(options, snapshots, shard, restoredAtMs, await snapshots.hasSetAside(), onBug);
+    const { shard, sequence, written, notices } = await snapshots.restore(() => new GalleryShard(options));
+    const work = new ShardWork(
+      options,
+      snapshots,
+      shard,
+      written,
+      await snapshots.hasSetAside(sequence),
+      onBug,
+      quietMs,
+    );
     return { work, restored: { nextOffsets: shard.nextOffsets(), templates: shard.size, notices } };
   }
 
@@ -85,8 +131,10 @@ export class ShardWork {
     return this.#enqueue(async () => {
       const result = emptyApplyResult();
       this.#changedAtMs = Date.now();
+      this.#changes += changes.length;
       await this.#inSlices(changes, (change) => this.shard.apply(unpackChange(change, vectors), result));
       for (const { partition, nextOffset } of advance) this.shard.advance(partition, nextOffset);
+      new Uint8Array(vectors).fill(0); // The store has them, and is all that an erasure overwrites.
       return result;
     });
   }
@@ -94,40 +142,65 @@ export class ShardWork {
   setDispositions(items: readonly DispositionItem[]): void {
     const erased: ImageId[] = [];
     for (const { imageId, disposition } of items) {
-      if (this.shard.setDisposition(imageId, disposition, 'later')) erased.push(imageId);
-      if (this.hasSetAside && erasedThrough(disposition ?? undefined) !== undefined) this.#erasedWhileSetAside = true;
+      const isHeld = this.shard.setDisposition(imageId, disposition, 'later');
+      if (isHeld) erased.push(imageId);
+      const mayHaveBeenHeld = this.hasSetAside || this.#hasForgottenSinceWritten(this.shard);
+      const isErasure = erasedThrough(disposition ?? undefined) !== undefined;
+      if (isHeld || (isErasure && mayHaveBeenHeld && this.#isOfThisShard(imageId))) this.#erasedInFiles = true;
     }
     if (erased.length === 0) return;
-    void this.#enqueue(() => this.#inSlices(erased, (imageId) => this.shard.destroyErased(imageId)));
+    this.#destroying++;
+    void this.#enqueue(async () => {
+      await this.#inSlices(erased, (imageId) => this.shard.destroyErased(imageId));
+      this.#destroying--;
+    });
   }
 
   search({ probe, k, mode, filter }: WorkerQuery): WorkerAnswer {
     const startMs = performance.now();
-    const answer =
-      probe === undefined ? { mode: 'exact' as const, candidates: [] } : this.shard.search({ probe, k, mode, filter });
+    if (probe === undefined) {
+      return { mode: 'exact', candidates: [], coverage: this.shard.coverage(), durationMs: 0 };
+    }
+    const answer = this.shard.search({ probe, k, mode, filter });
+    if (answer.mode === 'approximate') {
+      this.#recall.observe(this.shard, { probe, k }, answer);
+      if (this.#recall.waiting > 0) this.#wake();
+    }
     return { ...answer, coverage: this.shard.coverage(), durationMs: performance.now() - startMs };
   }
 
-  /** @param handledTo see ShardHost.snapshot */
-  snapshot(handledTo: ReadonlyMap<number, Offset>): Promise<SnapshotReport> {
+  /** See ShardHost.snapshot. */
+  snapshot({ handledTo, occasion }: ShardCalls['snapshot']['request']): Promise<SnapshotReport> {
     return this.#enqueue(async () => {
-      const { revision, erasures } = this.shard;
+      const { revision, erasures, size: templates } = this.shard;
       const applied = this.shard.nextOffsets();
       const nextOffsets = new Map([...applied].map(([p, next]) => [p, lower(next, handledTo.get(p))]));
       const whole = [...applied].every(([partition, next]) => nextOffsets.get(partition) === next);
-      const replacesOlder = this.#erasedWhileSetAside || erasures !== (this.#written?.erasures ?? 0);
+      const replacesOlder = this.#erasedInFiles || this.#hasForgottenSinceWritten(this.shard);
       const written = this.#written;
       if (!replacesOlder && written?.whole && written.revision === revision) return { skipped: 'unchanged' };
+      const cost = this.#restartCost();
+      if (occasion === 'worthwhile' && !replacesOlder && cost.replayMs < cost.writeMs) {
+        return { skipped: 'replay-is-quicker', ...cost };
+      }
+      const changes = this.#changes;
       const startMs = performance.now();
-      this.#erasedWhileSetAside = false;
+      // What is erased while it is being written is in it.
+      this.#erasedInFiles = false;
+      this.#destroying++;
       try {
         const report = await this.snapshots.write(this.shard, nextOffsets, replacesOlder);
-        this.#written = { revision, erasures, whole, atMs: Date.now() };
+        this.#written = { revision, erasures, whole, atMs: Date.now(), templates, sizeBytes: report.sizeBytes };
         this.hasSetAside &&= !replacesOlder;
-        return { ...report, durationMs: performance.now() - startMs };
+        this.#changes -= changes;
+        const durationMs = performance.now() - startMs;
+        this.#writeMsPerByte = durationMs / this.snapshots.neededBytes(this.shard);
+        return { ...report, durationMs };
       } catch (error) {
-        this.#erasedWhileSetAside = replacesOlder;
+        this.#erasedInFiles ||= replacesOlder;
         throw error;
+      } finally {
+        this.#destroying--;
       }
     });
   }
@@ -139,12 +212,22 @@ export class ShardWork {
     return {
       templates: store.size,
       suppressed: store.suppressed,
+      unusable: this.shard.coverage().reduce((sum, { unusable }) => sum + unusable, 0),
       tombstones: approximate.tombstones,
       approximateSize: approximate.approximateSize,
       approximatePending: approximate.pending,
+      recall: this.#recall.stats(),
       memoryBytes,
       snapshotAtMs: this.#written?.atMs,
       eventLoop,
+    };
+  }
+
+  report(): ShardReport {
+    return {
+      partitions: this.shard.partitionDigests(),
+      destruction: this.#erasedInFiles ? 'needs-snapshot' : this.#destroying > 0 ? 'under-way' : 'done',
+      snapshot: this.#written,
     };
   }
 
@@ -170,10 +253,11 @@ export class ShardWork {
     return this.#enqueue(async () => {
       await this.snapshots.setAsideAll(reason);
       const before = this.shard;
+      this.#recall.drop();
       this.shard = new GalleryShard(this.options);
       this.shard.takeDispositionsFrom(before);
       this.hasSetAside = true;
-      if (before.erasures !== (this.#written?.erasures ?? 0)) this.#erasedWhileSetAside = true;
+      if (this.#hasForgottenSinceWritten(before)) this.#erasedInFiles = true;
       this.#written = undefined;
     });
   }
@@ -181,7 +265,7 @@ export class ShardWork {
   /** Finishes what is queued and stops building. */
   async close(snapshot: boolean): Promise<void> {
     try {
-      if (snapshot) await this.snapshot(new Map());
+      if (snapshot) await this.snapshot({ handledTo: new Map(), occasion: 'always' });
     } finally {
       await this.settled();
       this.#closed = true;
@@ -192,6 +276,22 @@ export class ShardWork {
   /** Says so in turn, so that the thread does not die under native code that is at work. */
   reportBug(error: unknown): void {
     void this.#enqueue(() => Promise.resolve(this.onBug(error)));
+  }
+
+  #restartCost(): RestartCost {
+    return {
+      replayMs: this.#changes * REPLAY_MS_PER_CHANGE,
+      writeMs: this.snapshots.neededBytes(this.shard) * this.#writeMsPerByte,
+    };
+  }
+
+  #isOfThisShard(imageId: ImageId): boolean {
+    return this.options.partitions.includes(partitionFor(imageId, TEMPLATE_PARTITIONS));
+  }
+
+  /** Templates went since the newest snapshot: superseded, erased, or by a tombstone. */
+  #hasForgottenSinceWritten({ erasures }: GalleryShard): boolean {
+    return erasures !== (this.#written?.erasures ?? 0);
   }
 
   async #inSlices<T>(items: Iterable<T>, handle: (item: T) => void): Promise<void> {
@@ -219,7 +319,7 @@ export class ShardWork {
 
   #waitsForQuiet(): boolean {
     const { pending } = this.shard.approximate;
-    const quietInMs = this.#changedAtMs + QUIET_MS - Date.now();
+    const quietInMs = this.#changedAtMs + this.quietMs - Date.now();
     if (pending > PENDING_BEFORE_QUIET_MAX || quietInMs <= 0) return false;
     clearTimeout(this.#quietTimer);
     this.#quietTimer = setTimeout(() => this.#wake(), quietInMs).unref();
@@ -231,6 +331,7 @@ export class ShardWork {
       await nextTurn();
       const job = this.#queue.shift();
       if (job !== undefined) await job();
+      else if (this.#recall.waiting > 0) this.#recall.work(performance.now() + RECALL_SLICE_MS);
       else if (this.#closed || this.#waitsForQuiet()) break;
       else if (this.shard.approximate.build(performance.now() + SLICE_MS)) break;
     }

@@ -46,6 +46,8 @@ async function handle(work: ShardWork, message: Exclude<HostMessage, { call: 'se
       return work.snapshot(message.request);
     case 'stats':
       return work.stats();
+    case 'report':
+      return work.report();
     case 'republishable':
       return work.republishable(message.request);
     case 'digest':

@@ -3,7 +3,7 @@
  * touches the disk goes through {@link SnapshotFs}, so that a test can fail at each step and look at what is left.
  */
 import { createHash } from 'node:crypto';
-import { mkdir, open, readdir, rename, rm, stat } from 'node:fs/promises';
+import { mkdir, open, readdir, rename, rm, stat, statfs } from 'node:fs/promises';
 import { Failure } from '#domain/errors.js';
 
 /** What is read or written at a time: hashing it takes 1 ms, which is what a search may have to wait for it. */
@@ -22,6 +22,8 @@ export interface SnapshotFs {
   /** `wx` makes a new file, `r+` is for flushing one that native code wrote. */
   open(path: string, flags: 'r' | 'r+' | 'wx'): Promise<SnapshotFile>;
   sizeBytes(path: string): Promise<number>;
+  /** What this process may still write to the disk that the folder is on. */
+  freeBytes(folder: string): Promise<number>;
   /** Names; none when there is no such folder. */
   list(folder: string): Promise<string[]>;
   makeFolder(path: string): Promise<void>;
@@ -50,6 +52,10 @@ export const diskSnapshotFs: SnapshotFs = {
   },
   async sizeBytes(path) {
     return (await stat(path)).size;
+  },
+  async freeBytes(folder) {
+    const { bavail, bsize } = await statfs(folder);
+    return bavail * bsize;
   },
   async list(folder) {
     try {

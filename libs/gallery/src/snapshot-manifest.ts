@@ -6,7 +6,7 @@ import type { GraphFacts } from './hnsw-graph.js';
 import { corrupt, type FileFacts } from './snapshot-files.js';
 
 /** Raised whenever the files change their meaning; a reader knows one version, and the log rebuilds the others. */
-export const SNAPSHOT_FORMAT_VERSION = 2;
+export const SNAPSHOT_FORMAT_VERSION = 3;
 
 /** Which share of the gallery: worker `worker` of `workers` of shard `shard` of `shards`. Numbers from 0. */
 export interface ShardLayout {
@@ -31,9 +31,16 @@ export interface SnapshotManifest extends SnapshotIdentity {
   readonly sequence: number;
   /** ISO 8601. */
   readonly createdAt: string;
-  /** By partition; exclusive: where to go on reading. */
-  readonly nextOffsets: readonly { readonly partition: number; readonly nextOffset: Offset }[];
+  readonly nextOffsets: readonly {
+    readonly partition: number;
+    /** Exclusive: where to go on reading. */
+    readonly nextOffset: Offset;
+    /** Of the partition's templates, see GalleryDigest. */
+    readonly digest: string;
+  }[];
   readonly templates: number;
+  /** Images whose last record cannot be used. */
+  readonly unusable: number;
   /** Absent when nothing was in the graph. */
   readonly graph?: GraphFacts;
   /** Whether older snapshots hold templates that are erased by now, so that they must go. */

@@ -1,4 +1,5 @@
-import { mkdtemp, readdir, readFile, rm, truncate, writeFile } from 'node:fs/promises';
+import { spawnSync } from 'node:child_process';
+import { mkdir, mkdtemp, readdir, readFile, rm, statfs, truncate, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
@@ -94,6 +95,115 @@ describe('a snapshot', () => {
     restored.approximate.build(Infinity);
     expect(restored.approximate).toMatchObject({ pending: 0, approximateSize: 500 });
   });
+
+  it('keeps what is unusable, and the digest of each partition', async () => {
+    const shard = createShard();
+    fill(shard, 0, 20);
+    const place = { partition: 3, imageId: imageId('bad'), reason: 'test' };
+    shard.apply({ ...place, kind: 'unusable', offset: offset(50), timestampMs: 77, sourceOffset: offset(9) });
+    shard.apply({ ...place, imageId: imageId('worse'), kind: 'unusable', offset: offset(51), timestampMs: 78 });
+    await folder().write(shard, shard.nextOffsets(), false);
+    const { shard: restored } = await restore();
+    expect(restored.partitionDigests()).toEqual(shard.partitionDigests());
+    expect(restored.coverage()).toMatchObject([{ unusable: 0 }, { unusable: 2 }]);
+    expect([...restored.unusableImages()]).toEqual([
+      ['bad', { partition: 3, sourceOffset: 9, timestampMs: 77 }],
+      ['worse', { partition: 3, sourceOffset: undefined, timestampMs: 78 }],
+    ]);
+    fill(restored, 100, 5);
+    expect(joined(restored)).toBe(restored.digest());
+  });
+
+  it('writes what it counts when a disposition takes an unusable image out meanwhile', async () => {
+    const shard = createShard();
+    const place = { partition: 3, offset: offset(1), imageId: imageId('bad'), timestampMs: 0, reason: 'test' };
+    shard.apply({ ...place, kind: 'unusable', sourceOffset: offset(9) });
+    const meanwhile: SnapshotFs = {
+      ...diskSnapshotFs,
+      open(path, flags) {
+        const why = { since: '2026-01-01T00:00:00Z', authority: 'dpo', reason: 'test', sourceOffset: offset(9) };
+        shard.setDisposition(imageId('bad'), { imageId: imageId('bad'), kind: 'erased', ...why }, 'later');
+        return diskSnapshotFs.open(path, flags);
+      },
+    };
+    await folder(meanwhile).write(shard, shard.nextOffsets(), false);
+    const { notices, shard: restored } = await restore();
+    expect(notices).toEqual([]);
+    expect([...restored.unusableImages()]).toHaveLength(1);
+  });
+
+  it('is not begun on a disk without room, and removes nothing to make some', async () => {
+    const shard = createShard();
+    fill(shard, 0, 100);
+    await folder().write(shard, shard.nextOffsets(), false);
+    const opened: string[] = [];
+    const full = (freeBytes: number): SnapshotFs => ({
+      ...diskSnapshotFs,
+      freeBytes: () => Promise.resolve(freeBytes),
+      open(path, flags) {
+        opened.push(path);
+        return diskSnapshotFs.open(path, flags);
+      },
+    });
+    const needed = folder().neededBytes(shard);
+    await expect(folder(full(needed)).write(shard, shard.nextOffsets(), true)).rejects.toMatchObject({
+      code: 'SNAPSHOT_NO_SPACE',
+      retryable: true,
+    });
+    expect(opened).toEqual([]);
+    expect(await names()).toEqual(['1']);
+    const { sizeBytes } = await folder(full(2 * needed + 2 ** 24)).write(shard, shard.nextOffsets(), true);
+    expect(sizeBytes).toBeLessThan(needed);
+    expect(await names()).toEqual(['2']);
+  });
+
+  it('survives a disk that is really full, at whichever file, and is written when there is room', async ({ skip }) => {
+    await mkdir(base, { recursive: true });
+    const mounted = spawnSync('mount', ['-t', 'tmpfs', '-o', 'size=1m', 'tmpfs', base]).status === 0;
+    if (!mounted) skip('a file system cannot be mounted here');
+    try {
+      const shard = createShard();
+      fill(shard, 0, 300);
+      shard.approximate.build(Infinity);
+      await folder(roomy).write(shard, shard.nextOffsets(), false);
+      const before = shard.digest();
+      fill(shard, 300, 20);
+      // Ever less room: for the graph no more, for the vectors no more, for the entries no more.
+      for (const leftBytes of [200_000, 90_000, 40_000, 4_096]) {
+        const { bavail, bsize } = await statfs(base);
+        await writeFile(join(base, 'ballast'), new Uint8Array(bavail * bsize - leftBytes));
+        await expect(folder(roomy).write(shard, shard.nextOffsets(), false)).rejects.toMatchObject({
+          code: 'SNAPSHOT_NO_SPACE',
+        });
+        await rm(join(base, 'ballast'));
+        expect(await names(), `${leftBytes} bytes left`).toEqual(['1']);
+        expect((await restore()).shard.digest()).toBe(before);
+      }
+      await folder(roomy).write(shard, shard.nextOffsets(), false);
+      expect((await restore()).shard.digest()).toBe(shard.digest());
+    } finally {
+      spawnSync('umount', [base]);
+    }
+  }, 60_000);
+
+  it('costs a start nothing when the disk fails at any step of it', async () => {
+    const shard = createShard();
+    fill(shard, 0, 60);
+    shard.approximate.build(Infinity);
+    const seen = new Set<string>();
+    for (let step = 1; ; step++) {
+      await rm(base, { recursive: true, force: true });
+      await folder().write(shard, shard.nextOffsets(), true);
+      const faulty = failingAt(step);
+      const fs: SnapshotFs = { ...faulty.fs, list: (path) => faulty.count('list', () => diskSnapshotFs.list(path)) };
+      const restored = await folder(fs).restore(createShard);
+      if (faulty.failed() === '') break;
+      seen.add(faulty.failed());
+      expect(restored.notices.length, faulty.failed()).toBeGreaterThan(0);
+      expect([0, 60]).toContain(restored.shard.size);
+    }
+    expect([...seen].sort()).toEqual(['list', 'open', 'read', 'sizeBytes', 'syncFolder']);
+  }, 60_000);
 
   it('can be of an empty shard', async () => {
     const shard = createShard();
@@ -236,7 +346,7 @@ describe('a snapshot', () => {
       'write',
     ]);
     expect((await restore()).shard.digest()).toBe(after);
-  });
+  }, 60_000);
 
   it('is not counted as written when the disk lost what native code wrote', async () => {
     const shard = createShard();
@@ -266,8 +376,29 @@ async function damage(path: string, harm: 'a flipped bit' | 'a missing end' | 'a
   await writeFile(path, bytes);
 }
 
+/** Says that there is room, so that the writing meets the full disk. */
+const roomy: SnapshotFs = {
+  ...diskSnapshotFs,
+  freeBytes: async (path) => (path.includes('/tmp-') ? Infinity : diskSnapshotFs.freeBytes(path)),
+};
+
+/** The digests of all partitions, by exclusive or. */
+function joined(shard: GalleryShard): string {
+  const sum = new Uint8Array(32);
+  for (const { digest } of shard.partitionDigests()) {
+    Buffer.from(digest, 'hex').forEach((byte, i) => {
+      sum[i]! ^= byte;
+    });
+  }
+  return Buffer.from(sum).toString('hex');
+}
+
 /** Fails the `step`-th call that matters; removing goes on working, as when a full disk is made room on. */
-function failingAt(step: number): { fs: SnapshotFs; failed: () => string } {
+function failingAt(step: number): {
+  fs: SnapshotFs;
+  count: <T>(name: string, go: () => Promise<T>) => Promise<T>;
+  failed: () => string;
+} {
   let calls = 0;
   let failed = '';
   const count = async <T>(name: string, go: () => Promise<T>): Promise<T> => {
@@ -293,5 +424,5 @@ function failingAt(step: number): { fs: SnapshotFs; failed: () => string } {
       };
     },
   };
-  return { fs, failed: () => failed };
+  return { fs, count, failed: () => failed };
 }

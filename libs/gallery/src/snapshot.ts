@@ -5,19 +5,21 @@
  *   metadata;
  * - `vectors.f32`: the templates in the order of the entries, float32 little-endian, `dimension` each;
  * - `hnsw.bin`: the graph as hnswlib writes it; absent when it is empty;
+ * - `unusable.jsonl`: a line an image whose last record cannot be used: imageId, partition, sourceOffset (null: the
+ *   record did not say), timestampMs; absent when there is none;
  * - `manifest.json`: see ./snapshot-manifest.ts.
  *
  * Written as `tmp-<sequence>`, flushed, read back and verified, and only then renamed, so that a numbered folder was
  * good once. The newest two are kept; after an erasure just the new one, as the older hold what was erased. What cannot
  * be used is set aside as `quarantine-<sequence>-<code>` and the one before it is tried.
+ *
+ * A disk without room is told before anything is written, and nothing good is removed to make some.
  */
-import { Failure, CodedError } from '#domain/errors.js';
-import type { TemplateMetadata } from '#domain/gallery.js';
+import { CodedError, describeError, Failure } from '#domain/errors.js';
 import type { Offset } from '#domain/ids.js';
-import type { GalleryEntry, GalleryShard } from './gallery-shard.js';
-import { HnswGraph } from './hnsw-graph.js';
+import type { GalleryShard } from './gallery-shard.js';
+import { graphFileBytes, HnswGraph } from './hnsw-graph.js';
 import {
-  CHUNK_BYTES,
   corrupt,
   flushAndRead,
   readVerified,
@@ -32,26 +34,35 @@ import {
   type SnapshotIdentity,
   type SnapshotManifest,
 } from './snapshot-manifest.js';
+import {
+  entryChunks,
+  restoreLine,
+  restoreUnusable,
+  unusableChunks,
+  vectorChunks,
+  type EntryLine,
+  type UnusableLine,
+} from './snapshot-rows.js';
 
 /** One to use, and one in case the disk damages it. */
 export const SNAPSHOTS_KEPT = 2;
 /** Enough to find out what happened, without filling the disk. */
 const QUARANTINED_KEPT = 2;
+/**
+ * Left free, so that what else writes to this disk, a log above all, is not stopped by a snapshot: more than it writes
+ * between two looks at the disk.
+ */
+const SPARE_BYTES = 16 * 1_048_576;
+/** Of a line of entries, generously: most have 250 bytes. */
+const ENTRY_BYTES = 1024;
 /** Of a manifest, which has some 2 KiB: more is not one. */
 const MANIFEST_BYTES_MAX = 1_048_576;
 
 const ENTRIES = 'entries.jsonl';
 const VECTORS = 'vectors.f32';
 const GRAPH = 'hnsw.bin';
+const UNUSABLE = 'unusable.jsonl';
 const MANIFEST = 'manifest.json';
-
-interface EntryLine {
-  readonly partition: number;
-  readonly sourceOffset: Offset;
-  readonly acceptedAtMs: number;
-  readonly label: number;
-  readonly metadata: TemplateMetadata;
-}
 
 export interface WrittenSnapshot {
   readonly sequence: number;
@@ -62,6 +73,8 @@ export interface WrittenSnapshot {
 export interface RestoredSnapshot {
   /** Undefined when there was none to use; the shard is empty then. */
   readonly sequence: number | undefined;
+  /** When the one that was used was written, and what its files have. */
+  readonly written: { readonly atMs: number; readonly sizeBytes: number } | undefined;
   readonly shard: GalleryShard;
   /** What was set aside or rebuilt, for the log. */
   readonly notices: readonly string[];
@@ -80,7 +93,8 @@ export class SnapshotFolder {
    *
    * @param nextOffsets by partition, exclusive: where to go on reading; at most as far as the shard has
    * @param replacesOlder templates were destroyed since the last one, so that no other copy may stay
-   * @throws Failure SNAPSHOT_NOT_WRITTEN (what was there is still there), SNAPSHOT_OLD_NOT_REMOVED (the new one is good)
+   * @throws Failure SNAPSHOT_NO_SPACE, SNAPSHOT_NOT_WRITTEN (what was there is still there), SNAPSHOT_OLD_NOT_REMOVED
+   *   (the new one is good)
    */
   async write(
     shard: GalleryShard,
@@ -91,7 +105,10 @@ export class SnapshotFolder {
     try {
       written = await this.#writeNew(shard, nextOffsets, replacesOlder);
     } catch (cause) {
+      // Asked before room is made: the library that writes the graph does not say why it failed.
+      const isFull = hasNoSpaceCode(cause) || (await this.#freeBytes()) < SPARE_BYTES;
       await this.#removeTemporary().catch(() => {}); // The next snapshot tries again; the cause is what matters.
+      if (isFull) throw new Failure('SNAPSHOT_NO_SPACE', 'The disk has no room for a snapshot.', true, { cause });
       throw new Failure('SNAPSHOT_NOT_WRITTEN', 'The snapshot could not be written.', true, { cause });
     }
     try {
@@ -102,33 +119,69 @@ export class SnapshotFolder {
     return written;
   }
 
-  /** Loads the newest snapshot that verifies. @param createShard makes an empty one */
+  /**
+   * Loads the newest snapshot that verifies. Never throws for what is on disk, nor for what the disk does: whatever cannot
+   * be read is left to the log.
+   *
+   * @param createShard makes an empty one
+   * @throws Error of the file system when the base is no folder, or may not be read by this account
+   */
   async restore(createShard: () => GalleryShard): Promise<RestoredSnapshot> {
     const notices: string[] = [];
-    await this.#removeTemporary();
-    for (const sequence of (await this.#sequences()).reverse()) {
+    const unless = (what: string) => (error: unknown) => {
+      notices.push(`${what}: ${describeError(error)}`);
+      return undefined;
+    };
+    await this.#removeTemporary().catch(unless('a temporary snapshot could not be removed'));
+    const sequences = await this.#sequences().catch((error: unknown) => {
+      if (isMisplaced(error)) throw error;
+      unless('the snapshots could not be listed')(error);
+      return [];
+    });
+    for (const sequence of sequences.reverse()) {
       const shard = createShard();
       try {
         const manifest = await this.#load(sequence, shard, notices);
-        if (manifest.replacesOlder) await this.#removeOlder(sequence, true);
-        return { sequence, shard, notices };
+        if (manifest.replacesOlder) {
+          await this.#removeOlder(sequence, true).catch(unless('an older snapshot could not be removed'));
+        }
+        const sizeBytes = manifest.files.reduce((sum, file) => sum + file.sizeBytes, 0);
+        return { sequence, written: { atMs: Date.parse(manifest.createdAt), sizeBytes }, shard, notices };
       } catch (error) {
         const code = error instanceof CodedError ? error.code : 'SNAPSHOT_UNREADABLE';
         notices.push(`snapshot ${sequence} set aside: ${code}`);
-        await this.#setAside(sequence, code);
+        await this.#setAside(sequence, code).catch(unless(`snapshot ${sequence} could not be set aside`));
       }
     }
-    return { sequence: undefined, shard: createShard(), notices };
+    return { sequence: undefined, written: undefined, shard: createShard(), notices };
   }
 
   /** Sets all aside, when they turn out to be of another log. @param code in capitals */
   async setAsideAll(code: string): Promise<void> {
-    for (const sequence of await this.#sequences()) await this.#setAside(sequence, code);
+    // What stays because the disk fails is older than whatever is written next, and set aside by the next start.
+    const sequences = await this.#sequences().catch(() => []);
+    for (const sequence of sequences) await this.#setAside(sequence, code).catch(() => {});
   }
 
-  /** Whether there are snapshots that were set aside. */
-  async hasSetAside(): Promise<boolean> {
-    return (await this.fs.list(this.base)).some((name) => name.startsWith('quarantine-'));
+  /** Whether there are files that nobody will restore from, and whose content is not known. @param used a sequence */
+  async hasSetAside(used: number | undefined): Promise<boolean> {
+    try {
+      const names = await this.fs.list(this.base);
+      return names.some((name) => !/^\d+$/.test(name) || used === undefined || Number(name) > used);
+    } catch {
+      return true;
+    }
+  }
+
+  /** What {@link write} would need at most. @returns bytes */
+  neededBytes(shard: GalleryShard): number {
+    const { labelEnd } = shard.approximate.graphFacts;
+    const unusable = shard.unusableCount * ENTRY_BYTES;
+    return (
+      shard.size * (ENTRY_BYTES + shard.store.dimension * 4) +
+      graphFileBytes(labelEnd, shard.store.dimension) +
+      unusable
+    );
   }
 
   async #writeNew(
@@ -141,6 +194,11 @@ export class SnapshotFolder {
     const sequence = 1 + (await this.#lastSequence());
     const folder = `${base}/tmp-${sequence}`;
     await fs.makeFolder(folder);
+    const needed = this.neededBytes(shard);
+    const free = await fs.freeBytes(folder);
+    if (free < needed + SPARE_BYTES) throw new NoSpace(`${needed} bytes are needed and ${free} are free`);
+    // At once: a disposition may take one out meanwhile, and what is written must be what is counted.
+    const unusable = [...shard.unusableImages()];
     const files: FileFacts[] = [
       await writeFlushed(fs, folder, ENTRIES, entryChunks(shard)),
       await writeFlushed(fs, folder, VECTORS, vectorChunks(shard)),
@@ -151,13 +209,20 @@ export class SnapshotFolder {
       await shard.approximate.writeGraph(`${folder}/${GRAPH}`);
       files.push(await flushAndRead(fs, folder, GRAPH));
     }
+    if (unusable.length > 0) files.push(await writeFlushed(fs, folder, UNUSABLE, unusableChunks(unusable)));
+    const digests = new Map(shard.partitionDigests().map(({ partition, digest }) => [partition, digest]));
     const manifest: SnapshotManifest = {
       formatVersion: SNAPSHOT_FORMAT_VERSION,
       ...this.identity,
       sequence,
       createdAt: new Date().toISOString(),
-      nextOffsets: [...nextOffsets].map(([partition, nextOffset]) => ({ partition, nextOffset })),
+      nextOffsets: [...nextOffsets].map(([partition, nextOffset]) => ({
+        partition,
+        nextOffset,
+        digest: digests.get(partition)!,
+      })),
       templates: shard.size,
+      unusable: unusable.length,
       ...(hasGraph && { graph }),
       replacesOlder,
       files,
@@ -178,9 +243,17 @@ export class SnapshotFolder {
   async #load(sequence: number, shard: GalleryShard, notices: string[]): Promise<SnapshotManifest> {
     const folder = `${this.base}/${sequence}`;
     const manifest = decodeManifest(await this.#readManifest(folder), this.identity);
-    const lines = await this.#readEntries(folder, manifest);
+    const lines = await this.#readLines<EntryLine>(folder, factsOf(manifest, ENTRIES), manifest.templates);
     const labels = await this.#readVectors(folder, manifest, lines, shard);
-    for (const { partition, nextOffset } of manifest.nextOffsets) shard.advance(partition, nextOffset);
+    if (manifest.unusable > 0) {
+      const facts = factsOf(manifest, UNUSABLE);
+      for (const line of await this.#readLines<UnusableLine>(folder, facts, manifest.unusable))
+        restoreUnusable(shard, line);
+    }
+    for (const { partition, nextOffset, digest } of manifest.nextOffsets) {
+      shard.advance(partition, nextOffset);
+      shard.restoreDigest(partition, digest);
+    }
     if (manifest.graph !== undefined) {
       try {
         await readVerified(this.fs, folder, factsOf(manifest, GRAPH));
@@ -210,19 +283,20 @@ export class SnapshotFolder {
     return Buffer.from(bytes).toString('utf8');
   }
 
-  async #readEntries(folder: string, manifest: SnapshotManifest): Promise<EntryLine[]> {
+  /** @param count lines that there should be */
+  async #readLines<T>(folder: string, facts: FileFacts, count: number): Promise<T[]> {
     const parts: Buffer[] = [];
-    await readVerified(this.fs, folder, factsOf(manifest, ENTRIES), (chunk) => parts.push(Buffer.from(chunk)));
-    const lines: EntryLine[] = [];
+    await readVerified(this.fs, folder, facts, (chunk) => parts.push(Buffer.from(chunk)));
+    const lines: T[] = [];
     // Line by line from the bytes: a million entries as one string would be longer than a string may be.
     const bytes = Buffer.concat(parts);
     for (let start = 0; start < bytes.length;) {
       const end = bytes.indexOf(0x0a, start);
       if (end === -1) throw corrupt('the last entry has no end');
-      lines.push(JSON.parse(bytes.toString('utf8', start, end)) as EntryLine);
+      lines.push(JSON.parse(bytes.toString('utf8', start, end)) as T);
       start = end + 1;
     }
-    if (lines.length !== manifest.templates) throw corrupt('the number of entries differs');
+    if (lines.length !== count) throw corrupt('the number of entries differs');
     return lines;
   }
 
@@ -276,6 +350,11 @@ export class SnapshotFolder {
     await this.fs.syncFolder(this.base);
   }
 
+  /** @returns bytes; endless when the disk does not say */
+  async #freeBytes(): Promise<number> {
+    return this.fs.freeBytes(this.base).catch(() => Infinity);
+  }
+
   async #removeTemporary(): Promise<void> {
     for (const name of await this.fs.list(this.base)) {
       if (name.startsWith('tmp-')) await this.fs.remove(`${this.base}/${name}`);
@@ -304,53 +383,16 @@ function factsOf(manifest: SnapshotManifest, name: string): FileFacts {
   return facts;
 }
 
-/** @returns the label */
-function restoreLine(shard: GalleryShard, line: EntryLine | undefined, vector: Float32Array, slot: number): number {
-  if (line === undefined) throw corrupt('there are more vectors than entries');
-  const { partition, sourceOffset, acceptedAtMs, metadata, label } = line;
-  const entry: GalleryEntry = { partition, metadata, source: { sourceOffset, acceptedAtMs } };
-  let restored: number;
-  try {
-    restored = shard.restore(entry, vector);
-  } catch (cause) {
-    if (cause instanceof RangeError) throw corrupt('an entry or a vector cannot be', cause);
-    throw cause;
-  }
-  if (restored !== slot) throw new Error('a snapshot is restored into an empty shard only');
-  return label;
+/** Of this error or of what caused it: the disk, or the share of it that this account may use, is full. */
+function hasNoSpaceCode(error: unknown): boolean {
+  if (!(error instanceof Error)) return false;
+  const code = 'code' in error ? error.code : undefined;
+  return error instanceof NoSpace || code === 'ENOSPC' || code === 'EDQUOT' || hasNoSpaceCode(error.cause);
 }
 
-function* entryChunks(shard: GalleryShard): Generator<Uint8Array> {
-  let text = '';
-  for (const { slot, entry } of shard.entries()) {
-    const line: EntryLine = {
-      partition: entry.partition,
-      sourceOffset: entry.source.sourceOffset,
-      acceptedAtMs: entry.source.acceptedAtMs,
-      label: shard.approximate.labelOf(slot),
-      metadata: entry.metadata,
-    };
-    text += `${JSON.stringify(line)}\n`;
-    // Building a line costs more than hashing it; a quarter of a chunk keeps the thread free for searches.
-    if (text.length >= CHUNK_BYTES / 4) {
-      yield Buffer.from(text);
-      text = '';
-    }
-  }
-  if (text !== '') yield Buffer.from(text);
-}
+class NoSpace extends Error {}
 
-function* vectorChunks(shard: GalleryShard): Generator<Uint8Array> {
-  const { dimension } = shard.store;
-  const rows = Math.max(1, Math.floor(CHUNK_BYTES / 4 / dimension));
-  const chunk = new Float32Array(rows * dimension);
-  let row = 0;
-  for (const { slot } of shard.entries()) {
-    chunk.set(shard.store.vector(slot), row * dimension);
-    row++;
-    if (row < rows) continue;
-    yield new Uint8Array(chunk.buffer);
-    row = 0;
-  }
-  if (row > 0) yield new Uint8Array(chunk.buffer, 0, row * dimension * 4);
+/** Somebody has set the wrong path, or the wrong permissions: that is not a disk that fails. */
+function isMisplaced(error: unknown): boolean {
+  return error instanceof Error && 'code' in error && (error.code === 'ENOTDIR' || error.code === 'EACCES');
 }

@@ -1,6 +1,7 @@
 /** What a shard is told to do by its log, and what it answers. */
 import type { TemplateMetadata, TemplateSource } from '#domain/gallery.js';
 import type { ImageId, Offset } from '#domain/ids.js';
+import type { UnusableImage } from './unusable-images.js';
 
 export type TemplateChange = {
   readonly partition: number;
@@ -18,8 +19,8 @@ export type TemplateChange = {
       readonly source: TemplateSource;
     }
   | { readonly kind: 'tombstone' }
-  /** A record that could not be decoded. */
-  | { readonly kind: 'unusable'; readonly reason: string }
+  /** A record that could not be decoded; `sourceOffset` where it says at least that. */
+  | { readonly kind: 'unusable'; readonly reason: string; readonly sourceOffset?: Offset }
 );
 
 export interface UnusableTemplate {
@@ -30,6 +31,10 @@ export interface UnusableTemplate {
   readonly reason: string;
 }
 
+export interface UnusableOverwrite extends UnusableImage {
+  readonly imageId: ImageId;
+}
+
 /** Sums up one or more changes. */
 export interface ApplyResult {
   /** Templates that are in force now, new or again. */
@@ -38,12 +43,14 @@ export interface ApplyResult {
   removed: number;
   /** Never applied, because their source is erased: the log needs their tombstone again. */
   resurrections: ImageId[];
-  /** Lost against the template that is held: the log needs that one again, see `republishable`. */
+  /** Lost against the template that is held, or unusable: the log needs that one again, see `republishable`. */
   staleOverwrites: ImageId[];
+  /** Of images that count as unusable: something erased stands in the log now where that should be said. */
+  unusableOverwrites: UnusableOverwrite[];
   /** Never applied: not a template of this model. */
   unusable: UnusableTemplate[];
 }
 
 export function emptyApplyResult(): ApplyResult {
-  return { applied: 0, removed: 0, resurrections: [], staleOverwrites: [], unusable: [] };
+  return { applied: 0, removed: 0, resurrections: [], staleOverwrites: [], unusableOverwrites: [], unusable: [] };
 }

@@ -12,7 +12,7 @@ export interface SlotSearch {
   readonly probe: Float32Array;
   /** Subjects wanted, 1 to {@link SUBJECTS_MAX}. */
   readonly k: number;
-  /** Called lazily, for a slot that would otherwise be returned; what it turns down does not count towards k. */
+  /** Called for each slot that could be returned, so it must be quick; what it turns down does not count towards k. */
   readonly accepts?: (slot: number) => boolean;
 }
 

@@ -12,14 +12,24 @@ const FREE = 0;
 const SEARCHABLE = 1;
 const SUPPRESSED = 2;
 
+/** How far a search has seen, to compare a later one with it. */
+export interface StoreSight {
+  readonly puts: number;
+  readonly changes: number;
+}
+
 export class VectorStore {
   readonly #blocks: Float32Array[] = [];
   #states = new Uint8Array(SLOTS_PER_BLOCK);
   #subjects = new Int32Array(SLOTS_PER_BLOCK);
   readonly #imageIds: string[] = [];
   readonly #free: number[] = [];
+  /** By slot: how many were put before it. */
+  #puts = new Float64Array(SLOTS_PER_BLOCK);
   #slotEnd = 0;
   #suppressed = 0;
+  #putsTotal = 0;
+  #changesTotal = 0;
 
   /** @param dimension values a template */
   constructor(readonly dimension: number) {}
@@ -38,8 +48,24 @@ export class VectorStore {
     return this.#suppressed;
   }
 
+  /** Bytes of the native columns; the image ids, a pointer each, are the garbage collector's. */
   get memoryBytes(): number {
-    return this.#blocks.length * SLOTS_PER_BLOCK * this.dimension * 4 + this.#states.length * 5;
+    return this.#blocks.length * SLOTS_PER_BLOCK * this.dimension * 4 + this.#states.length * (1 + 4 + 8);
+  }
+
+  /** What a search can see now, for {@link isSeen} and {@link isSeenWhole}. */
+  get sight(): StoreSight {
+    return { puts: this.#putsTotal, changes: this.#changesTotal };
+  }
+
+  /** Whether nothing that was there to be seen was removed, or changed what it is or whether it is searchable. */
+  isSeenWhole(sight: StoreSight): boolean {
+    return sight.changes === this.#changesTotal;
+  }
+
+  /** Whether the slot's template was there already. */
+  isSeen(slot: number, sight: StoreSight): boolean {
+    return this.#puts[slot]! < sight.puts;
   }
 
   /** The slot that the next {@link put} will take. */
@@ -61,13 +87,15 @@ export class VectorStore {
     this.#states[slot] = SEARCHABLE;
     this.#subjects[slot] = subject;
     this.#imageIds[slot] = imageId;
+    this.#puts[slot] = this.#putsTotal++;
     return slot;
   }
 
   /** Overwrites the template with zeros and frees its slot. */
   clear(slot: number): void {
-    if (this.#states[slot] === FREE) throw new RangeError(`slot ${slot} is free already`);
+    if (this.isFree(slot)) throw new RangeError(`slot ${slot} is free already`);
     if (this.#states[slot] === SUPPRESSED) this.#suppressed--;
+    this.#changesTotal++;
     this.vector(slot).fill(0);
     this.#states[slot] = FREE;
     this.#subjects[slot] = -1;
@@ -80,12 +108,14 @@ export class VectorStore {
     if (before === FREE || before === undefined) throw new RangeError(`slot ${slot} is free`);
     const after = suppressed ? SUPPRESSED : SEARCHABLE;
     if (before === after) return;
+    this.#changesTotal++;
     this.#states[slot] = after;
     this.#suppressed += suppressed ? 1 : -1;
   }
 
   setSubject(slot: number, subject: number): void {
     this.#subjects[slot] = subject;
+    this.#changesTotal++;
   }
 
   isFree(slot: number): boolean {
@@ -125,5 +155,8 @@ export class VectorStore {
     const subjects = new Int32Array(length);
     subjects.set(this.#subjects);
     this.#subjects = subjects;
+    const puts = new Float64Array(length);
+    puts.set(this.#puts);
+    this.#puts = puts;
   }
 }

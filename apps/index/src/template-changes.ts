@@ -1,0 +1,35 @@
+/** What a record of `gallery.templates` asks of a shard. Never throws: a record may hold anything. */
+import {
+  decodeTemplate,
+  parseTemplateRecord,
+  standsForUnusable,
+  templateSourceOffset,
+} from '#contracts/template-record.js';
+import { describeError } from '#domain/errors.js';
+import type { ImageId, ModelId } from '#domain/ids.js';
+import type { TemplateChange } from '#gallery/template-change.js';
+import type { KafkaRecord } from '#kafka/kafka-record.js';
+
+/** @param dimension of the model's templates */
+export function templateChangeOf(record: KafkaRecord, modelId: ModelId, dimension: number): TemplateChange {
+  // Byte by byte, so that a key that is no imageId stays one: the shard tells them apart.
+  const imageId = (record.key ?? Buffer.alloc(0)).toString('latin1') as ImageId;
+  const place = { partition: record.partition, offset: record.offset, imageId, timestampMs: record.timestampMs };
+  if (record.value === null) return { ...place, kind: 'tombstone' };
+  try {
+    const parsed = parseTemplateRecord(record.key, record.headers);
+    if (parsed.modelId === modelId) {
+      const { metadata, source } = parsed;
+      return { ...place, kind: 'template', vector: decodeTemplate(record.value, dimension), metadata, source };
+    }
+    return unusable('MODEL_DIFFERS');
+  } catch (error) {
+    return unusable(describeError(error));
+  }
+
+  function unusable(reason: string): TemplateChange {
+    const sourceOffset = templateSourceOffset(record.headers);
+    const timestampMs = standsForUnusable(record.headers) ?? record.timestampMs;
+    return { ...place, timestampMs, kind: 'unusable', reason, ...(sourceOffset !== undefined && { sourceOffset }) };
+  }
+}
