@@ -1,4 +1,5 @@
 import { Refusal } from './errors.js';
+import { reportQuality, type FaceQuality, type QualityReport } from './face-quality.js';
 
 /** Pixels of the upright image (after EXIF orientation), origin top left; right and bottom are exclusive. */
 export interface FaceBox {
@@ -84,11 +85,33 @@ export function chooseFace(
   return best;
 }
 
-/** What a caller is shown of the faces found, so as to choose one. */
+/** What a caller is shown of a face, so as to choose one. */
+export interface DescribedFace {
+  readonly index: number;
+  readonly box: FaceBox;
+  readonly confidence: number;
+  /** Absent when it was not measured: eyes, nose and mouth are where no face has them, most often. */
+  readonly quality?: QualityReport;
+}
+
+/** The picture that boxes are given in. */
+export interface UprightPicture {
+  readonly width: number;
+  readonly height: number;
+  /** Clockwise degrees by which it was turned, after what EXIF says, so as to be upright. */
+  readonly rotation: 0 | 90 | 180 | 270;
+}
+
+/** @param qualities in the order of the faces */
 export function describeFaces(
   faces: readonly DetectedFace[],
-): readonly { index: number; box: FaceBox; confidence: number }[] {
-  return faces.map((face, index) => ({ index, box: face.box, confidence: face.confidence }));
+  qualities: readonly (FaceQuality | undefined)[] = [],
+): readonly DescribedFace[] {
+  return faces.map((face, index) => {
+    const quality = qualities[index];
+    const described = { index, box: face.box, confidence: face.confidence };
+    return quality === undefined ? described : { ...described, quality: reportQuality(quality) };
+  });
 }
 
 function negativeArea(box: FaceBox): number {

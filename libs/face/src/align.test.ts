@@ -34,7 +34,7 @@ describe('the similarity', () => {
           const cos = scale * Math.cos(angle);
           const sin = scale * Math.sin(angle);
           const landmarks = moved(({ x, y }) => ({ x: cos * x - sin * y + dx, y: sin * x + cos * y + dy }));
-          const { a, b, tx, ty } = similarityToReference(landmarks);
+          const { a, b, tx, ty } = similarityToReference(landmarks, 112);
           for (const name of Object.keys(REFERENCE) as (keyof FaceLandmarks)[]) {
             const { x, y } = landmarks[name];
             expect(a * x - b * y + tx).toBeCloseTo(REFERENCE[name].x, 5);
@@ -46,8 +46,18 @@ describe('the similarity', () => {
   });
 
   test('refuses landmarks that are one point, with FACE_UNUSABLE', () => {
-    expect(() => similarityToReference(moved(() => ({ x: 5, y: 5 })))).toThrow('FACE_UNUSABLE');
-    expect(() => similarityToReference(moved(() => ({ x: NaN, y: 5 })))).toThrow('FACE_UNUSABLE');
+    expect(() =>
+      similarityToReference(
+        moved(() => ({ x: 5, y: 5 })),
+        112,
+      ),
+    ).toThrow('FACE_UNUSABLE');
+    expect(() =>
+      similarityToReference(
+        moved(() => ({ x: NaN, y: 5 })),
+        112,
+      ),
+    ).toThrow('FACE_UNUSABLE');
   });
 });
 
@@ -56,7 +66,7 @@ describe('the aligned face', () => {
   const plane = size * size;
   const image = { width: size, height: size, rgb: new Uint8Array(3 * plane), format: 'png' as const, wasUpright: true };
   for (let i = 0; i < plane; i++) image.rgb.set([i % size, Math.floor(i / size), 200], 3 * i);
-  const raw = { order: 'RGB' as const, mean: 0, scale: 1 };
+  const raw = { sidePx: size, order: 'RGB' as const, layout: 'NCHW' as const, mean: 0, scale: 1 };
 
   test('is the picture itself under the identity, plane by plane', () => {
     const out = new Float32Array(3 * plane);
@@ -75,7 +85,7 @@ describe('the aligned face', () => {
 
   test('is black outside the picture', () => {
     const out = new Float32Array(3 * plane);
-    fillAligned(image, { a: 1, b: 0, tx: 50, ty: 0 }, { order: 'RGB', mean: 127, scale: 128 }, out);
+    fillAligned(image, { a: 1, b: 0, tx: 50, ty: 0 }, { ...raw, mean: 127, scale: 128 }, out);
     expect(out[2 * plane + 20]).toBeCloseTo(-127 / 128, 6);
     expect(out[2 * plane + 60]).toBeCloseTo((200 - 127) / 128, 6);
   });
@@ -88,5 +98,27 @@ describe('the aligned face', () => {
     expect(bgr.subarray(0, plane)).toEqual(rgb.subarray(2 * plane));
     expect(bgr.subarray(plane, 2 * plane)).toEqual(rgb.subarray(plane, 2 * plane));
     expect(bgr.subarray(2 * plane)).toEqual(rgb.subarray(0, plane));
+  });
+
+  test('has the channels of each pixel together when the network wants them so', () => {
+    const planes = new Float32Array(3 * plane);
+    const together = new Float32Array(3 * plane);
+    const similarity = { a: 0.9, b: 0.1, tx: 3, ty: 4 };
+    const one = fillAligned(image, similarity, { ...raw, order: 'BGR' }, planes);
+    const other = fillAligned(image, similarity, { ...raw, order: 'BGR', layout: 'NHWC' }, together);
+    for (const i of [0, 700, plane - 1]) {
+      expect([...together.subarray(3 * i, 3 * i + 3)]).toEqual([planes[i], planes[plane + i], planes[2 * plane + i]]);
+      expect(other.values[other.redAt + i * other.step]).toBe(one.values[one.redAt + i * one.step]);
+      expect(other.values[other.blueAt + i * other.step]).toBe(one.values[one.blueAt + i * one.step]);
+    }
+  });
+
+  test('of twice the side shows the face at twice the size', () => {
+    const { a, b, tx, ty } = similarityToReference(REFERENCE, 224);
+    const { x, y } = REFERENCE.noseTip;
+    expect([a * x - b * y + tx, b * x + a * y + ty]).toEqual([
+      expect.closeTo(2 * x, 9) as number,
+      expect.closeTo(2 * y, 9) as number,
+    ]);
   });
 });

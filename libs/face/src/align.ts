@@ -7,7 +7,8 @@ import { Refusal } from '#domain/errors.js';
 import type { DecodedImage } from './decode.js';
 import type { ChannelOrder } from './network-input.js';
 
-export const ALIGNED_SIDE_PX = 112;
+/** The side that the reference points are given for. */
+const REFERENCE_SIDE_PX = 112;
 
 /** InsightFace's reference points: left eye, right eye, nose tip, left and right mouth corner. */
 const REFERENCE: readonly Point[] = [
@@ -30,20 +31,22 @@ export interface Similarity {
  * The similarity that brings the landmarks nearest to the reference in the least-squares sense (Umeyama's problem
  * without reflection; in the plane it has this closed form).
  *
+ * @param sidePx of the aligned face; the reference grows with it
  * @throws Refusal FACE_UNUSABLE when the landmarks are one point, which no picture of a face gives
  */
-export function similarityToReference(landmarks: FaceLandmarks): Similarity {
+export function similarityToReference(landmarks: FaceLandmarks, sidePx: number): Similarity {
   const source = pointsOf(landmarks);
+  const reference = referenceAt(sidePx);
   const from = centroid(source);
-  const to = centroid(REFERENCE);
+  const to = centroid(reference);
   let spread = 0;
   let dot = 0;
   let cross = 0;
   for (let i = 0; i < source.length; i++) {
     const x = source[i]!.x - from.x;
     const y = source[i]!.y - from.y;
-    const u = REFERENCE[i]!.x - to.x;
-    const v = REFERENCE[i]!.y - to.y;
+    const u = reference[i]!.x - to.x;
+    const v = reference[i]!.y - to.y;
     spread += x * x + y * y;
     dot += x * u + y * v;
     cross += x * v - y * u;
@@ -56,36 +59,54 @@ export function similarityToReference(landmarks: FaceLandmarks): Similarity {
   return { a, b, tx: to.x - a * from.x + b * from.y, ty: to.y - b * from.x - a * from.y };
 }
 
-export interface PixelScaling {
+/** How an embedder is fed. */
+export interface AlignedLayout {
+  readonly sidePx: number;
   readonly order: ChannelOrder;
+  /** Planes one after the other, or the three channels of each pixel together. */
+  readonly layout: 'NCHW' | 'NHWC';
+  readonly mean: number;
+  readonly scale: number;
+}
+
+/** An aligned face as the embedder is fed it, and where its colours are: pixel i of red is at `redAt + i * step`. */
+export interface AlignedPixels {
+  /** (px - mean) / scale; length 3 · sidePx². */
+  readonly values: Float32Array;
+  readonly sidePx: number;
+  readonly redAt: number;
+  readonly greenAt: number;
+  readonly blueAt: number;
+  readonly step: number;
   readonly mean: number;
   readonly scale: number;
 }
 
 /**
- * Samples the aligned face bilinearly, black outside the image, as planes of (px - mean) / scale.
+ * Samples the aligned face bilinearly, black outside the image, as (px - mean) / scale.
  *
- * @param out length 3 · 112 · 112, overwritten
+ * @param out length 3 · sidePx², overwritten
  */
 export function fillAligned(
   image: DecodedImage,
   similarity: Similarity,
-  scaling: PixelScaling,
+  { sidePx, order, layout, mean, scale }: AlignedLayout,
   out: Float32Array,
-): void {
+): AlignedPixels {
   const { width, height, rgb } = image;
   const { a, b, tx, ty } = similarity;
   const determinant = a * a + b * b;
   const ia = a / determinant;
   const ib = b / determinant;
-  const plane = ALIGNED_SIDE_PX * ALIGNED_SIDE_PX;
-  const redPlane = scaling.order === 'RGB' ? 0 : 2 * plane;
-  const bluePlane = 2 * plane - redPlane;
-  const gain = 1 / scaling.scale;
-  const bias = -scaling.mean * gain;
+  const channel = layout === 'NCHW' ? sidePx * sidePx : 1;
+  const step = layout === 'NCHW' ? 1 : 3;
+  const redAt = order === 'RGB' ? 0 : 2 * channel;
+  const blueAt = 2 * channel - redAt;
+  const gain = 1 / scale;
+  const bias = -mean * gain;
   let o = 0;
-  for (let v = 0; v < ALIGNED_SIDE_PX; v++) {
-    for (let u = 0; u < ALIGNED_SIDE_PX; u++, o++) {
+  for (let v = 0; v < sidePx; v++) {
+    for (let u = 0; u < sidePx; u++, o += step) {
       const du = u - tx;
       const dv = v - ty;
       const x = ia * du + ib * dv;
@@ -107,11 +128,18 @@ export function fillAligned(
         green += weight * rgb[p + 1]!;
         blue += weight * rgb[p + 2]!;
       }
-      out[redPlane + o] = red * gain + bias;
-      out[plane + o] = green * gain + bias;
-      out[bluePlane + o] = blue * gain + bias;
+      out[redAt + o] = red * gain + bias;
+      out[channel + o] = green * gain + bias;
+      out[blueAt + o] = blue * gain + bias;
     }
   }
+  return { values: out, sidePx, redAt, greenAt: channel, blueAt, step, mean, scale };
+}
+
+function referenceAt(sidePx: number): readonly Point[] {
+  if (sidePx === REFERENCE_SIDE_PX) return REFERENCE;
+  const zoom = sidePx / REFERENCE_SIDE_PX;
+  return REFERENCE.map(({ x, y }) => ({ x: x * zoom, y: y * zoom }));
 }
 
 function pointsOf(landmarks: FaceLandmarks): readonly Point[] {

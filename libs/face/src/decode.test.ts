@@ -1,6 +1,7 @@
 import sharp from 'sharp';
 import { describe, expect, test } from 'vitest';
-import { decodeImage, encodeUprightJpeg, sniffFormat } from './decode.js';
+import { decodeImage, encodeUprightJpeg } from './decode.js';
+import { sniffFormat } from './image-format.js';
 
 /** 64 x 48: red in the top left quarter, noise elsewhere, so that truncation and turning show. */
 const picture = await sharp({
@@ -54,6 +55,48 @@ describe('what is decoded', () => {
     expect([turned.width, turned.height]).toEqual([48, 64]);
     expect(pixelAt(turned, 40, 10)[1]).toBeLessThan(40); // the red corner is at the right now
     expect(pixelAt(turned, 10, 50)[1]).toBeGreaterThan(40);
+  });
+
+  test.each([
+    [1, 'top left'],
+    [2, 'top right'],
+    [3, 'bottom right'],
+    [4, 'bottom left'],
+    [5, 'top left'],
+    [6, 'top right'],
+    [7, 'bottom right'],
+    [8, 'bottom left'],
+  ])(
+    'EXIF orientation %i shows the red corner at the %s, of a picture that is not turned again',
+    async (orientation, corner) => {
+      const { width, height, rgb, wasUpright } = await decodeImage(
+        await sharp(picture).withMetadata({ orientation }).jpeg().toBuffer(),
+      );
+      expect([width, height]).toEqual(orientation < 5 ? [64, 48] : [48, 64]);
+      expect(wasUpright).toBe(orientation === 1);
+      const x = corner.endsWith('left') ? 8 : width - 8;
+      const y = corner.startsWith('top') ? 8 : height - 8;
+      for (const [px, py] of [
+        [8, 8],
+        [width - 8, 8],
+        [8, height - 8],
+        [width - 8, height - 8],
+      ] as const) {
+        const isRed = pixelAt({ width, rgb }, px, py)[0]! > 200 && pixelAt({ width, rgb }, px, py)[1]! < 40;
+        expect(isRed, `${px},${py}`).toBe(px === x && py === y);
+      }
+    },
+  );
+
+  test('colours of another profile become those of sRGB', async () => {
+    const green = { create: { width: 64, height: 48, channels: 3 as const, background: { r: 40, g: 200, b: 60 } } };
+    const inP3 = await sharp(green).withIccProfile('p3').png().toBuffer();
+    const { data } = await sharp(inP3, { ignoreIcc: true }).raw().toBuffer({ resolveWithObject: true });
+    // The same green has other numbers there, or this would test nothing.
+    expect(Math.abs(data[0]! - 40)).toBeGreaterThan(20);
+    const [red, , blue] = pixelAt(await decodeImage(inP3), 5, 5);
+    expect(Math.abs(red! - 40)).toBeLessThan(6);
+    expect(Math.abs(blue! - 60)).toBeLessThan(6);
   });
 
   test('grey becomes three equal channels', async () => {
@@ -119,6 +162,44 @@ describe('what is refused', () => {
     await expect(decodeImage(bytes)).rejects.toMatchObject({ code: 'IMAGE_FORMAT_UNSUPPORTED' });
   });
 
+  test('a text that begins as an SVG is never drawn, under whatever name', async () => {
+    const svg = Buffer.from(
+      '<svg xmlns="http://www.w3.org/2000/svg" width="99" height="99"><rect width="9" height="9"/></svg>',
+    );
+    await expect(sharp(svg).metadata()).rejects.toThrow();
+    for (const head of [encoded.png.subarray(0, 8), encoded.jpeg.subarray(0, 4), encoded.tiff.subarray(0, 8)]) {
+      await expect(decodeImage(Buffer.concat([head, svg]))).rejects.toMatchObject({ code: 'IMAGE_UNREADABLE' });
+    }
+  });
+
+  test('an animation of more than a hundred frames, with IMAGE_TOO_LARGE', async () => {
+    const frame = await sharp({ create: { width: 32, height: 32, channels: 3, background: 'red' } })
+      .png()
+      .toBuffer();
+    const other = await sharp({ create: { width: 32, height: 32, channels: 3, background: 'blue' } })
+      .png()
+      .toBuffer();
+    const frames = (count: number) =>
+      sharp(
+        Array.from({ length: count }, (_, i) => (i % 2 === 0 ? frame : other)),
+        { join: { animated: true } },
+      )
+        .gif()
+        .toBuffer();
+    await expect(decodeImage(await frames(101))).rejects.toMatchObject({ code: 'IMAGE_TOO_LARGE' });
+    expect(await decodeImage(await frames(100))).toMatchObject({ height: 32 });
+  });
+
+  test('a bomb: 120 megapixels of nothing in a small file, with IMAGE_TOO_LARGE and without its memory', async () => {
+    const bomb = await sharp({ create: { width: 12_000, height: 10_000, channels: 3, background: 'black' } })
+      .png({ compressionLevel: 1 })
+      .toBuffer();
+    expect(bomb.length).toBeLessThan(5_000_000);
+    const before = process.memoryUsage.rss();
+    await expect(decodeImage(bomb)).rejects.toMatchObject({ code: 'IMAGE_TOO_LARGE' });
+    expect(process.memoryUsage.rss() - before).toBeLessThan(100 * 2 ** 20);
+  });
+
   test.each(Object.entries(encoded))(
     'a truncated %s, wherever it was cut, with IMAGE_UNREADABLE',
     async (_format, bytes) => {
@@ -142,7 +223,7 @@ describe('what is refused', () => {
   });
 
   test('more bytes than the limit, with IMAGE_TOO_LARGE', async () => {
-    const limits = { sizeBytesMax: 100, pixelsMax: 1e6, sidePxMin: 1 };
+    const limits = { sizeBytesMax: 100, pixelsMax: 1e6, sidePxMin: 1, framesMax: 1 };
     await expect(decodeImage(encoded.png, limits)).rejects.toMatchObject({ code: 'IMAGE_TOO_LARGE' });
   });
 

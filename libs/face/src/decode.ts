@@ -6,9 +6,8 @@
  */
 import sharp, { type Sharp } from 'sharp';
 import { Failure, Refusal } from '#domain/errors.js';
+import { formatUnsupported, sniffFormat, type ImageFormat } from './image-format.js';
 import { mayHaveExif, stripJpeg } from './jpeg-strip.js';
-
-export type ImageFormat = 'jpeg' | 'png' | 'webp' | 'tiff' | 'gif' | 'avif';
 
 export interface ImageHeader {
   /** By content, never by name. */
@@ -32,6 +31,8 @@ export interface DecodeLimits {
   readonly sizeBytesMax: number;
   readonly pixelsMax: number;
   readonly sidePxMin: number;
+  /** Frames of an animation, pages of a document. */
+  readonly framesMax: number;
 }
 
 export const DECODE_LIMITS: DecodeLimits = {
@@ -41,6 +42,8 @@ export const DECODE_LIMITS: DecodeLimits = {
   pixelsMax: 50_000_000,
   /** The detector sees 320 x 240; a face in a smaller picture than this has eyes fewer than 12 px apart: guesswork. */
   sidePxMin: 32,
+  /** Only the first is decoded; a file of thousands is no photograph, and its index alone costs time and memory. */
+  framesMax: 100,
 };
 
 /** EXIF's orientation of a picture that needs no turning. */
@@ -88,7 +91,7 @@ function checkBytes(bytes: Uint8Array, limits: DecodeLimits): ImageFormat {
   }
   const format = sniffFormat(bytes);
   if (format === undefined) {
-    throw new Refusal('IMAGE_FORMAT_UNSUPPORTED', 'The bytes are not a JPEG, PNG, WebP, TIFF, GIF or AVIF image.');
+    throw formatUnsupported(bytes);
   }
   return format;
 }
@@ -154,27 +157,22 @@ export function openPixels(image: DecodedImage): Sharp {
   });
 }
 
-/** By magic number, never by file name. Undefined for what is not decoded here. */
-export function sniffFormat(bytes: Uint8Array): ImageFormat | undefined {
-  const head = Buffer.from(bytes.buffer, bytes.byteOffset, Math.min(bytes.byteLength, 64)).toString('latin1');
-  if (head.startsWith('\xff\xd8\xff')) return 'jpeg';
-  if (head.startsWith('\x89PNG\r\n\x1a\n')) return 'png';
-  if (head.startsWith('RIFF') && head.slice(8, 12) === 'WEBP') return 'webp';
-  if (head.startsWith('II*\0') || head.startsWith('MM\0*')) return 'tiff';
-  if (head.startsWith('GIF87a') || head.startsWith('GIF89a')) return 'gif';
-  // An ISO media file lists its brands; HEIC (HEVC inside) has no `avif` among them, and no free decoder.
-  if (head.slice(4, 8) === 'ftyp' && /avif|avis/.test(head.slice(8, 48))) return 'avif';
-  return undefined;
-}
-
 /** @returns whether the picture is upright as it is stored */
 async function checkHeader(bytes: Uint8Array, limits: DecodeLimits): Promise<boolean> {
-  const { width, height, orientation } = await sharp(bytes, { limitInputPixels: false })
+  const {
+    width,
+    height,
+    orientation,
+    pages = 1,
+  } = await sharp(bytes, { limitInputPixels: false })
     .metadata()
     .catch((thrown: unknown) => {
       throw unreadable(thrown);
     });
   checkSize({ width, height }, limits);
+  if (pages > limits.framesMax) {
+    throw new Refusal('IMAGE_TOO_LARGE', `The image has ${pages} frames or pages; the limit is ${limits.framesMax}.`);
+  }
   return (orientation ?? UPRIGHT) === UPRIGHT;
 }
 

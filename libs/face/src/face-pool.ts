@@ -14,7 +14,14 @@ import { Failure, Refusal } from '#domain/errors.js';
 import type { FaceChoice } from '#domain/face.js';
 import type { ModelId } from '#domain/ids.js';
 import { engineBusy, type FaceStage } from './face-engine.js';
-import { unpackError, type ProcessAnswer, type ProcessedFace, type ProcessRequest } from './face-protocol.js';
+import {
+  FORGET_PADDING,
+  unpackError,
+  type ForgetRequest,
+  type ProcessAnswer,
+  type ProcessedFace,
+  type ProcessRequest,
+} from './face-protocol.js';
 import { stripJpeg } from './jpeg-strip.js';
 
 /** `operator`: somebody stands there and waits. `queue`: it came from a log, and can wait for its turn. */
@@ -41,6 +48,8 @@ const PICTURE_MS_MAX = 60_000;
 /** A picture whose process died is tried once more, alone. */
 const ATTEMPTS_MAX = 2;
 const RESTART_AFTER_MS = 500;
+/** Nothing to do for so long: what is left of the pictures is given back then, and not when the next ones come. */
+const FORGET_AFTER_MS = 500;
 /** A process that was let go and has nothing to do ends at once; one that hangs in native code must not hold up the end. */
 const EXIT_MS_MAX = 2_000;
 /**
@@ -71,6 +80,8 @@ interface Member {
   readonly inFlight: Map<number, Picture>;
   /** The picture that took too long, for which the process was killed. */
   overdue?: Picture;
+  /** It has had nothing to do since. */
+  idle?: NodeJS.Timeout;
 }
 
 export class FacePool {
@@ -185,6 +196,7 @@ export class FacePool {
   }
 
   #send(member: Member, picture: Picture): void {
+    clearTimeout(member.idle);
     picture.attempts++;
     member.inFlight.set(picture.request.id, picture);
     picture.timer = setTimeout(() => {
@@ -213,10 +225,14 @@ export class FacePool {
       picture.resolve({ ...answer.result, uprightJpeg: jpeg });
     }
     this.#dispatch();
+    if (member.inFlight.size === 0) {
+      member.idle = setTimeout(() => forget(member), FORGET_AFTER_MS).unref();
+    }
     if (this.#closing && this.load.inFlight === 0) this.#onIdle?.();
   }
 
   #lose(member: Member, code: number | null, signal: NodeJS.Signals | null): void {
+    clearTimeout(member.idle);
     if (!this.#members.delete(member)) return;
     const how = signal ?? `code ${code}`;
     const crashed = signal !== null && CRASH_SIGNALS.has(signal);
@@ -248,6 +264,12 @@ export class FacePool {
       },
     );
   }
+}
+
+function forget({ child }: Member): void {
+  const request: ForgetRequest = { forget: FORGET_PADDING };
+  // A channel that is closing says so by the exit that follows.
+  child.send(request, () => undefined);
 }
 
 /** Resolves when it has gone. */

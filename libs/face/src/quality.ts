@@ -1,50 +1,137 @@
-/**
- * What can honestly be said about how useful a face is: three numbers, and warnings at the points where the default
- * pack's errors were measured to rise. A warning never refuses a face; people decide.
- */
+/** Measures how useful a face is, from its five points and from the pixels that the embedder sees. */
 import type { FaceLandmarks, Point } from '#domain/face.js';
+import { beyondLimits, QUALITY_WARNINGS, type FaceMeasures, type FaceQuality } from '#domain/face-quality.js';
+import type { AlignedPixels } from './align.js';
+import type { PackCalibration } from './model-pack.js';
 
-export type QualityWarning = 'FACE_SMALL' | 'EMBEDDING_NORM_LOW' | 'CONFIDENCE_LOW' | 'LANDMARKS_IMPLAUSIBLE';
+/**
+ * Of the five points on a generic head, in the proportions of the model that OpenCV's head-pose example uses (eyes 306
+ * apart, mouth 320 below, nose tip 130 ahead of both): by how much the nose tip stands out, in distances between the
+ * eyes, and in distances from eyes to mouth.
+ */
+const NOSE_DEPTH_BY_EYE_DISTANCE = 130 / 306;
+const NOSE_DEPTH_BY_FACE_HEIGHT = 130 / 320;
+/** Where the nose tip lies between eyes (0) and mouth (1) of a face that looks into the camera: as in the ArcFace template. */
+const NOSE_PLACE_FRONTAL = 0.496;
 
-export interface FaceQuality {
-  /** Between the middles of the eyes, pixels of the upright image. */
-  readonly eyeDistancePx: number;
-  readonly embeddingNorm: number;
-  /** The detector's, 0 to 1. */
-  readonly confidence: number;
-  readonly warnings: readonly QualityWarning[];
+/** The part of the aligned 112 x 112 face that hardly ever shows hair, collar or background. Right and bottom exclusive. */
+const INNER = { left: 20, top: 20, right: 92, bottom: 108 } as const;
+/** The alignment template's side, for which the part above is given. */
+const TEMPLATE_SIDE_PX = 112;
+/** Where OFIQ draws the lines of under- and over-exposure. */
+const DARK_LUMINANCE_MAX = 25;
+const BRIGHT_LUMINANCE_MIN = 247;
+/** Below, there are no more than rounding errors of the pixels. */
+const VARIANCE_MIN = 0.5;
+
+/** @param aligned what the embedder was fed for this face */
+export function measureFace(
+  landmarks: FaceLandmarks,
+  aligned: AlignedPixels,
+  embeddingNorm: number,
+  confidence: number,
+): FaceMeasures {
+  return { embeddingNorm, confidence, ...measurePose(landmarks), ...measurePixels(aligned) };
 }
 
-/** Rank-1 of 840: .99 at 21 px, .81 at 12 px, .23 at 8 px. */
-const EYE_DISTANCE_PX_MIN = 20;
-/** False non-matches at threshold .335: 8.9 % below 2.8, 2.3 % from there to 3.2. */
-const EMBEDDING_NORM_MIN = 2.8;
-/** 99.9 % of faces score at least this; of 60 pictures without a face one does. */
-const CONFIDENCE_MIN = 0.97;
+export function judgeQuality(
+  measures: FaceMeasures,
+  landmarks: FaceLandmarks,
+  { warn, refuseEnrolment }: PackCalibration['quality'],
+): FaceQuality {
+  const beyond = new Set(beyondLimits(measures, warn));
+  if (!looksUpright(landmarks)) beyond.add('LANDMARKS_IMPLAUSIBLE');
+  return {
+    ...measures,
+    warnings: QUALITY_WARNINGS.filter((warning) => beyond.has(warning)),
+    refusals: beyondLimits(measures, refuseEnrolment),
+  };
+}
 
-export function judgeQuality(landmarks: FaceLandmarks, embeddingNorm: number, confidence: number): FaceQuality {
-  const eyeDistancePx = Math.hypot(
-    landmarks.rightEye.x - landmarks.leftEye.x,
-    landmarks.rightEye.y - landmarks.leftEye.y,
+/**
+ * From the five points under weak perspective: roll is the slope of the line between the eyes; along that line the nose
+ * tip is displaced by depth · sin(yaw) and the eyes are depth-free, so tan(yaw) = displacement / eye distance / relative
+ * depth; pitch likewise along the face's own axis. Good to some 10 degrees: enough to say what to do better.
+ */
+function measurePose(landmarks: FaceLandmarks) {
+  const { leftEye, rightEye, noseTip } = landmarks;
+  const eyeDistancePx = Math.hypot(rightEye.x - leftEye.x, rightEye.y - leftEye.y);
+  const eyes = middle(leftEye, rightEye);
+  const mouth = middle(landmarks.leftMouthCorner, landmarks.rightMouthCorner);
+  const across = { x: (rightEye.x - leftEye.x) / eyeDistancePx, y: (rightEye.y - leftEye.y) / eyeDistancePx };
+  const centre = middle(eyes, mouth);
+  const aside = (noseTip.x - centre.x) * across.x + (noseTip.y - centre.y) * across.y;
+  return {
+    eyeDistancePx,
+    yawDegrees: degrees(Math.atan2(aside, eyeDistancePx * NOSE_DEPTH_BY_EYE_DISTANCE)),
+    pitchDegrees: degrees(Math.atan((NOSE_PLACE_FRONTAL - nosePlace(landmarks)) / NOSE_DEPTH_BY_FACE_HEIGHT)),
+    rollDegrees: degrees(Math.atan2(across.y, across.x)),
+  };
+}
+
+/** One pass over the luminance: cheap beside the network that was just run on the same pixels. */
+function measurePixels({ values, sidePx, redAt, greenAt, blueAt, step, mean, scale }: AlignedPixels) {
+  const luminance = new Float32Array(sidePx * sidePx);
+  for (let i = 0, p = 0; i < luminance.length; i++, p += step) {
+    luminance[i] =
+      (0.299 * values[redAt + p]! + 0.587 * values[greenAt + p]! + 0.114 * values[blueAt + p]!) * scale + mean;
+  }
+  const zoom = sidePx / TEMPLATE_SIDE_PX;
+  const [left, top, right, bottom] = [INNER.left, INNER.top, INNER.right, INNER.bottom].map((at) =>
+    Math.round(at * zoom),
   );
-  const warnings: QualityWarning[] = [];
-  if (eyeDistancePx < EYE_DISTANCE_PX_MIN) warnings.push('FACE_SMALL');
-  if (embeddingNorm < EMBEDDING_NORM_MIN) warnings.push('EMBEDDING_NORM_LOW');
-  if (confidence < CONFIDENCE_MIN) warnings.push('CONFIDENCE_LOW');
-  if (!looksUpright(landmarks)) warnings.push('LANDMARKS_IMPLAUSIBLE');
-  return { eyeDistancePx, embeddingNorm, confidence, warnings };
+  let sum = 0;
+  let squares = 0;
+  let dark = 0;
+  let bright = 0;
+  let laplacianSum = 0;
+  let laplacianSquares = 0;
+  for (let y = top!; y < bottom!; y++) {
+    for (let i = y * sidePx + left!, end = y * sidePx + right!; i < end; i++) {
+      const here = luminance[i]!;
+      sum += here;
+      squares += here * here;
+      if (here <= DARK_LUMINANCE_MAX) dark++;
+      if (here >= BRIGHT_LUMINANCE_MIN) bright++;
+      const laplacian =
+        4 * here - luminance[i - 1]! - luminance[i + 1]! - luminance[i - sidePx]! - luminance[i + sidePx]!;
+      laplacianSum += laplacian;
+      laplacianSquares += laplacian * laplacian;
+    }
+  }
+  const count = (right! - left!) * (bottom! - top!);
+  const luminanceMean = sum / count;
+  const variance = squares / count - luminanceMean ** 2;
+  const laplacianVariance = laplacianSquares / count - (laplacianSum / count) ** 2;
+  return {
+    // An even grey has nothing that could be sharp.
+    sharpness: variance < VARIANCE_MIN ? 0 : laplacianVariance / variance,
+    luminanceMean,
+    underExposedShare: dark / count,
+    overExposedShare: bright / count,
+  };
 }
 
 /** Eyes in order, nose below them, mouth below the nose; along the face's own axis, so a tilted head passes. */
-function looksUpright(landmarks: FaceLandmarks): boolean {
+export function looksUpright(landmarks: FaceLandmarks): boolean {
   const eyes = middle(landmarks.leftEye, landmarks.rightEye);
   const mouth = middle(landmarks.leftMouthCorner, landmarks.rightMouthCorner);
+  const place = nosePlace(landmarks);
+  return landmarks.leftEye.x < landmarks.rightEye.x && mouth.y > eyes.y && place > 0.1 && place < 0.95;
+}
+
+/** Where the nose tip lies along the line from the middle of the eyes (0) to the middle of the mouth (1). */
+function nosePlace({ leftEye, rightEye, noseTip, leftMouthCorner, rightMouthCorner }: FaceLandmarks): number {
+  const eyes = middle(leftEye, rightEye);
+  const mouth = middle(leftMouthCorner, rightMouthCorner);
   const axis = { x: mouth.x - eyes.x, y: mouth.y - eyes.y };
-  const along =
-    (axis.x * (landmarks.noseTip.x - eyes.x) + axis.y * (landmarks.noseTip.y - eyes.y)) / (axis.x ** 2 + axis.y ** 2);
-  return landmarks.leftEye.x < landmarks.rightEye.x && axis.y > 0 && along > 0.1 && along < 0.95;
+  return (axis.x * (noseTip.x - eyes.x) + axis.y * (noseTip.y - eyes.y)) / (axis.x ** 2 + axis.y ** 2);
 }
 
 function middle(p: Point, q: Point): Point {
   return { x: (p.x + q.x) / 2, y: (p.y + q.y) / 2 };
+}
+
+function degrees(radians: number): number {
+  return (radians * 180) / Math.PI;
 }

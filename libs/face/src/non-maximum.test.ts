@@ -1,6 +1,6 @@
 import { expect, test } from 'vitest';
 import { intersectionOverUnion } from '#domain/face.js';
-import { suppressOverlaps } from './detect.js';
+import { suppressOverlaps } from './non-maximum.js';
 import { squareCrop } from './landmarks.js';
 
 const box = (left: number, top: number, right: number, bottom: number) => ({ left, top, right, bottom });
