@@ -1,5 +1,5 @@
-/** The import direction: apps → kafka | face | gallery | audit | platform → contracts → domain. */
-const middle = '^libs/(kafka|face|gallery|audit|platform)/';
+/** The import direction: apps → kafka | face | gallery | audit | platform | evaluation → contracts → domain. */
+const middle = '^libs/(kafka|face|gallery|audit|platform|evaluation)/';
 const notTests = '(\\.test\\.ts$|^libs/testkit/|^test/|conformance\\.ts$|-for-tests\\.ts$)';
 
 /** @type {import('dependency-cruiser').IConfiguration} */
@@ -39,7 +39,7 @@ module.exports = {
     {
       name: 'middle-libs-do-not-import-each-other',
       severity: 'error',
-      from: { path: '^libs/(kafka|face|gallery|audit|platform)/', pathNot: notTests },
+      from: { path: '^libs/(kafka|face|gallery|audit|platform|evaluation)/', pathNot: notTests },
       to: { path: middle, pathNot: '^libs/$1/' },
     },
     {
