@@ -4,6 +4,8 @@ import { fileURLToPath } from 'node:url';
 import { fetchModelPack } from '#face/model-pack-fetch.js';
 import { fetchSamplePhotographs, readSampleManifest, type SamplePhotographs } from '#face/sample-manifest.js';
 import { cacheFolder } from '#platform/cache-folder.js';
+import { readSettings } from '#platform/settings.js';
+import { readWantedGenerations } from './wanted-generations.js';
 
 /** The checkout, from dist/apps/cli/src or apps/cli/src. */
 export function projectFolder(): string {
@@ -14,14 +16,19 @@ export function projectFolder(): string {
 
 type Say = (line: string) => void;
 
-/** MODEL_PACK_DIR when it is set; else the default pack, fetched and checked. */
+/**
+ * The pack that the gallery was changed to; else MODEL_PACK_DIR when it is set; else the default one, fetched and
+ * checked.
+ */
 export async function localModelPackFolder(say: Say = () => undefined): Promise<string> {
+  const { base } = await readWantedGenerations(readSettings().DATA_DIR);
+  if (base !== null) return base;
   const given = process.env['MODEL_PACK_DIR'];
   if (given !== undefined && given !== '') return given;
   const manifest = join(projectFolder(), 'deploy', 'model-packs', 'faceplugin-0.0.1.json');
   const cache = join(cacheFolder(), 'model-packs');
-  const { modelId } = await fetchModelPack(manifest, cache, { onProgress: say });
-  return join(cache, modelId);
+  const { folder } = await fetchModelPack(manifest, cache, { onProgress: say });
+  return folder;
 }
 
 export async function localSample(say: Say): Promise<SamplePhotographs> {

@@ -6,9 +6,21 @@ import { spawn, type ChildProcess } from 'node:child_process';
 import { join } from 'node:path';
 import { createInterface } from 'node:readline';
 import { prettyFactory } from 'pino-pretty';
+import { overwritingFreed } from '#platform/freed-memory.js';
 import { projectFolder } from './local-assets.js';
 
 export type ServiceName = 'ingest' | 'index' | 'query';
+
+/** A process to be kept running. */
+export interface SupervisedProcess {
+  /** In the log stream, and for questions about it; the service's own name where there is one process of it. */
+  readonly name: string;
+  readonly service: ServiceName;
+  /** Of the service's files, where it is not its main one. */
+  readonly entry?: string;
+  /** On top of the environment that all of them get. */
+  readonly environment?: NodeJS.ProcessEnv;
+}
 
 const RESTART_AFTER_MS_MIN = 500;
 const RESTART_AFTER_MS_MAX = 30_000;
@@ -28,24 +40,17 @@ const NODE_OPTIONS: Readonly<Record<ServiceName, readonly string[]>> = {
 };
 
 interface Supervised {
+  readonly spec: SupervisedProcess;
   child: ChildProcess | undefined;
+  stopping: boolean;
   restartAfterMs: number;
   startedAtMs: number;
   deaths: number;
   timer?: NodeJS.Timeout;
 }
 
-const pretty = prettyFactory({
-  messageKey: 'event',
-  messageFormat: '{service} {event}',
-  ignore: 'pid,service,hostname',
-  singleLine: true,
-  translateTime: 'SYS:HH:MM:ss',
-  colorize: process.stdout.isTTY,
-});
-
 export class Supervisor {
-  private readonly services = new Map<ServiceName, Supervised>();
+  private readonly processes = new Map<string, Supervised>();
   private stopping = false;
 
   constructor(
@@ -53,58 +58,78 @@ export class Supervisor {
     private readonly say: (line: string) => void,
   ) {}
 
-  start(name: ServiceName): void {
-    this.services.set(name, { child: undefined, restartAfterMs: RESTART_AFTER_MS_MIN, startedAtMs: 0, deaths: 0 });
-    this.spawn(name);
+  start(spec: SupervisedProcess): void {
+    if (this.stopping) return;
+    const supervised = {
+      spec,
+      child: undefined,
+      stopping: false,
+      restartAfterMs: RESTART_AFTER_MS_MIN,
+      startedAtMs: 0,
+      deaths: 0,
+    };
+    this.processes.set(spec.name, supervised);
+    this.spawn(supervised);
   }
 
   /** Whether it is running now; while a dead one waits for its restart, it is not. */
-  isRunning(name: ServiceName): boolean {
-    return this.services.get(name)?.child !== undefined;
+  isRunning(name: string): boolean {
+    return this.processes.get(name)?.child !== undefined;
   }
 
   /** How often it has ended without having been asked to. */
-  deathsOf(name: ServiceName): number {
-    return this.services.get(name)?.deaths ?? 0;
+  deathsOf(name: string): number {
+    return this.processes.get(name)?.deaths ?? 0;
+  }
+
+  /** Asks one to finish what is under way, makes sure, and does not start it again. Nothing when there is no such process. */
+  async end(name: string): Promise<void> {
+    const supervised = this.processes.get(name);
+    if (supervised === undefined) return;
+    await stopOne(supervised);
+    this.processes.delete(name);
   }
 
   /** Asks each to finish what is under way, then makes sure. */
   async stop(): Promise<void> {
     this.stopping = true;
-    await Promise.all([...this.services.values()].map((service) => stopOne(service)));
+    await Promise.all([...this.processes.values()].map((supervised) => stopOne(supervised)));
   }
 
-  private spawn(name: ServiceName): void {
-    const service = this.services.get(name)!;
-    service.startedAtMs = Date.now();
-    const entry = join(projectFolder(), 'dist', 'apps', name, 'src', 'main.js');
-    const child = spawn(process.execPath, [...NODE_OPTIONS[name], entry], {
-      env: this.environment,
+  private spawn(supervised: Supervised): void {
+    const { name, service, entry: file = 'main.js', environment } = supervised.spec;
+    supervised.startedAtMs = Date.now();
+    const entry = join(projectFolder(), 'dist', 'apps', service, 'src', file);
+    const child = spawn(process.execPath, [...NODE_OPTIONS[service], entry], {
+      env: overwritingFreed({ ...this.environment, ...environment }),
       cwd: projectFolder(),
       // The channel closes with this process, however it ends, and the service stops by itself.
       stdio: ['ignore', 'pipe', 'pipe', 'ipc'],
     });
-    service.child = child;
+    supervised.child = child;
+    const readable = readableLines(name);
     createInterface({ input: child.stdout! }).on('line', (line) => this.say(readable(line)));
     createInterface({ input: child.stderr! }).on('line', (line) => this.say(`${name}: ${line}`));
     child.once('exit', (code, signal) => {
-      service.child = undefined;
-      if (!this.stopping) this.restart(name, service, signal ?? `code ${code}`);
+      supervised.child = undefined;
+      if (!supervised.stopping) this.restart(supervised, signal ?? `code ${code}`);
     });
   }
 
-  private restart(name: ServiceName, service: Supervised, how: string): void {
-    service.deaths++;
-    if (Date.now() - service.startedAtMs > WELL_AFTER_MS) service.restartAfterMs = RESTART_AFTER_MS_MIN;
-    this.say(`supervisor: ${name} ended (${how}); starting it again in ${service.restartAfterMs / 1000} s`);
-    service.timer = setTimeout(() => this.spawn(name), service.restartAfterMs);
-    service.restartAfterMs = Math.min(service.restartAfterMs * 2, RESTART_AFTER_MS_MAX);
+  private restart(supervised: Supervised, how: string): void {
+    supervised.deaths++;
+    if (Date.now() - supervised.startedAtMs > WELL_AFTER_MS) supervised.restartAfterMs = RESTART_AFTER_MS_MIN;
+    const inSeconds = supervised.restartAfterMs / 1000;
+    this.say(`supervisor: ${supervised.spec.name} ended (${how}); starting it again in ${inSeconds} s`);
+    supervised.timer = setTimeout(() => this.spawn(supervised), supervised.restartAfterMs);
+    supervised.restartAfterMs = Math.min(supervised.restartAfterMs * 2, RESTART_AFTER_MS_MAX);
   }
 }
 
-async function stopOne(service: Supervised): Promise<void> {
-  clearTimeout(service.timer);
-  const { child } = service;
+async function stopOne(supervised: Supervised): Promise<void> {
+  supervised.stopping = true;
+  clearTimeout(supervised.timer);
+  const { child } = supervised;
   if (child === undefined) return;
   const exited = new Promise<void>((resolve) => child.once('exit', () => resolve()));
   child.kill('SIGTERM');
@@ -113,6 +138,15 @@ async function stopOne(service: Supervised): Promise<void> {
   clearTimeout(timer);
 }
 
-function readable(line: string): string {
-  return line.startsWith('{') ? (pretty(line) ?? line).trimEnd() : line;
+/** Structured lines as people read them, under the name of the process. */
+function readableLines(name: string): (line: string) => string {
+  const pretty = prettyFactory({
+    messageKey: 'event',
+    messageFormat: `${name} {event}`,
+    ignore: 'pid,service,hostname',
+    singleLine: true,
+    translateTime: 'SYS:HH:MM:ss',
+    colorize: process.stdout.isTTY,
+  });
+  return (line) => (line.startsWith('{') ? (pretty(line) ?? line).trimEnd() : line);
 }

@@ -17,11 +17,15 @@ import { createLog } from '#platform/log.js';
 import { readSettings, type Settings } from '#platform/settings.js';
 import { enrolAll } from './enrol.js';
 import { EnrolmentJournal } from './enrolment-journal.js';
+import type { GalleryLayout } from './gallery-layout.js';
+import { GalleryProcesses } from './gallery-processes.js';
+import { GenerationProcesses } from './generation-processes.js';
 import { ensureLocalKeys, signLocalToken } from './local-keys.js';
 import { localModelPackFolder, localSample } from './local-assets.js';
+import { LocalReplicas } from './local-replicas.js';
 import { describe } from './search.js';
 import { ServiceClient } from './service-client.js';
-import { Supervisor, type ServiceName } from './supervisor.js';
+import { Supervisor } from './supervisor.js';
 import type { SearchAnswer } from '#domain/search-answer.js';
 
 const READY_MS_MAX = 180_000;
@@ -30,11 +34,17 @@ const DEATHS_MAX = 4;
 const POLL_MS = 200;
 const DECIDED_AGAINST: ReadonlySet<string> = new Set(['SEARCH_SUSPENDED', 'MODEL_NOT_APPROVED']);
 
-export async function up(environment: NodeJS.ProcessEnv): Promise<void> {
+/** As it is written after `--`: what is left out follows from the environment, or from the run before. */
+export interface LayoutFlags {
+  readonly shards?: number;
+  readonly replicas?: number;
+}
+
+export async function up(environment: NodeJS.ProcessEnv, flags: LayoutFlags = {}): Promise<void> {
   const startedAtMs = Date.now();
   const ending = new Ending();
   try {
-    await new LocalSystem(environment, ending).start(startedAtMs);
+    await new LocalSystem(environment, ending, flags).start(startedAtMs);
   } catch (error) {
     // When it was told to end meanwhile, what broke because of that is not news.
     if (!ending.begun) {
@@ -53,21 +63,16 @@ class LocalSystem {
   constructor(
     private readonly environment: NodeJS.ProcessEnv,
     private readonly ending: Ending,
+    private readonly flags: LayoutFlags,
   ) {
     this.settings = readSettings(environment);
-    if (this.settings.SHARDS !== 1) {
-      throw new Failure(
-        'BAD_SETTING',
-        `SHARDS=${this.settings.SHARDS}: npm start runs one shard; WORKERS splits it.`,
-        false,
-      );
-    }
     this.ownsBroker = (environment['KAFKA_BROKERS'] ?? '') === '';
   }
 
   async start(startedAtMs: number): Promise<void> {
     await this.checkPorts();
     await mkdir(this.settings.DATA_DIR, { recursive: true });
+    const gallery = await GalleryProcesses.open(this.settings, say, this.layoutAsked());
     await ensureLocalKeys(this.settings);
     const wantsSample = this.environment['SAMPLE_GALLERY'] !== 'off';
     // All three at once, but the first that fails ends the start.
@@ -80,10 +85,18 @@ class LocalSystem {
     this.settings = { ...this.settings, MODEL_PACK_DIR: packFolder };
     sayLicence(pack);
     await this.applyTopics(pack);
-    await this.startServices();
+    await this.startServices(gallery, pack);
     if (sample !== undefined) await this.enrolSample(sample);
     if (sample !== undefined) await this.firstSearch(sample);
-    await this.sayWhatNext(startedAtMs);
+    await this.sayWhatNext(startedAtMs, gallery);
+  }
+
+  /** What this start asks for; undefined when it says nothing of the layout, so that it stays what it is. */
+  private layoutAsked(): GalleryLayout | undefined {
+    const { shards, replicas } = this.flags;
+    const said = [shards, replicas, this.environment['SHARDS'] || undefined, this.environment['REPLICAS'] || undefined];
+    if (said.every((one) => one === undefined)) return undefined;
+    return { shards: shards ?? this.settings.SHARDS, replicas: replicas ?? this.settings.REPLICAS };
   }
 
   private async checkPorts(): Promise<void> {
@@ -137,9 +150,10 @@ class LocalSystem {
     }
   }
 
-  private async startServices(): Promise<void> {
+  private async startServices(gallery: GalleryProcesses, pack: ModelPack): Promise<void> {
     // Again: Kafka and the fetching took their time.
     await this.checkPorts();
+    await gallery.untilFormerOnesEnded();
     const supervisor = new Supervisor(
       {
         ...this.environment,
@@ -151,18 +165,35 @@ class LocalSystem {
       say,
     );
     this.ending.before(() => supervisor.stop());
-    const ports: Record<ServiceName, number> = {
-      ingest: this.settings.INGEST_PORT,
-      index: this.settings.INDEX_PORT,
-      query: this.settings.QUERY_PORT,
-    };
-    const names = Object.keys(ports) as ServiceName[];
-    for (const name of names) supervisor.start(name);
-    await Promise.all(names.map((name) => this.untilReady(supervisor, name, ports[name])));
+    for (const service of ['ingest', 'query'] as const) supervisor.start({ name: service, service });
+    await gallery.start(supervisor);
+    const all = [
+      { name: 'ingest', port: this.settings.INGEST_PORT },
+      { name: 'query', port: this.settings.QUERY_PORT },
+      ...gallery.processes,
+    ];
+    await Promise.all(all.map(({ name, port }) => this.untilReady(supervisor, name, port)));
     say('ingest, index and query are ready');
+    this.followLayout(gallery, supervisor, pack);
   }
 
-  private async untilReady(supervisor: Supervisor, name: ServiceName, port: number): Promise<void> {
+  /** From now on, so that a change that was begun before goes on. */
+  private followLayout(gallery: GalleryProcesses, supervisor: Supervisor, pack: ModelPack): void {
+    const stopping = new AbortController();
+    const replicas = new LocalReplicas(
+      new ServiceClient(this.settings, 'auditor', 'custody-up'),
+      new ServiceClient(this.settings, 'data-protection', 'custody-up'),
+      pack.modelId,
+    );
+    this.ending.before(() => {
+      stopping.abort();
+      return Promise.resolve();
+    });
+    void gallery.follow(supervisor, replicas, stopping.signal);
+    void new GenerationProcesses(this.settings, supervisor, say).follow(stopping.signal);
+  }
+
+  private async untilReady(supervisor: Supervisor, name: string, port: number): Promise<void> {
     const deadline = Date.now() + READY_MS_MAX;
     while (!this.ending.begun) {
       const response = await fetch(`http://127.0.0.1:${port}/health/ready`).catch(() => undefined);
@@ -229,12 +260,12 @@ class LocalSystem {
     say(describe(answer, answer.statement));
   }
 
-  private async sayWhatNext(startedAtMs: number): Promise<void> {
+  private async sayWhatNext(startedAtMs: number, gallery: GalleryProcesses): Promise<void> {
     const query = `http://127.0.0.1:${this.settings.QUERY_PORT}`;
     const token = await signLocalToken(this.settings, ['officer'], 'local-user');
     say(`query   ${query}          (API documentation at ${query}/docs)`);
     say(`ingest  http://127.0.0.1:${this.settings.INGEST_PORT}`);
-    say(`index   http://127.0.0.1:${this.settings.INDEX_PORT}`);
+    for (const { name, port } of gallery.processes) say(`index   http://127.0.0.1:${port}${nameIfNot('index', name)}`);
     say(`Kafka   ${this.settings.KAFKA_BROKERS.join(',')}`);
     say(`data    ${this.settings.DATA_DIR}\n`);
     say(
@@ -297,6 +328,10 @@ function sayLicence({ manifest, modelId }: ModelPack): void {
   const { licence } = manifest;
   say(`model ${manifest.name} ${manifest.version} (${modelId}), licence ${licence.spdx}, ${licence.holder}`);
   if (licence.evaluationOnly) say(`EVALUATION PACK, not for policing: ${licence.note}`);
+}
+
+function nameIfNot(usual: string, name: string): string {
+  return name === usual ? '' : `          (${name})`;
 }
 
 function say(line: string): void {
