@@ -5,7 +5,7 @@ import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
 import { execFileSync } from 'node:child_process';
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } from 'vitest';
-import { readModelPackManifest } from '#face/model-pack.js';
+import { filesOf, readModelPackManifest } from '#face/model-pack.js';
 import { resolveKafkaJars } from '#kafka/local-broker-jars.js';
 import { cacheFolder } from '#platform/cache-folder.js';
 import { eventually } from '#testkit/kafka-test-helpers.js';
@@ -118,8 +118,8 @@ describe('a start that cannot succeed says in one line what to do, ends, and lea
   });
 
   test('a registry that delivers something else: MODEL_PACK_HASH_DIFFERS', async () => {
-    const { files } = await readModelPackManifest(DEFAULT_PACK_MANIFEST);
-    const content = Object.fromEntries(Object.values(files).map(({ path }) => [path, 'not a network']));
+    const manifest = await readModelPackManifest(DEFAULT_PACK_MANIFEST);
+    const content = Object.fromEntries(filesOf(manifest).map(({ path }) => [path, 'not a network']));
     const folder = await mkdtemp(join(scratch, 'registry-'));
     const { npmExecPath } = await packForTests(folder, content);
     await expectRefused('MODEL_PACK_HASH_DIFFERS', 'not the one that was pinned', {

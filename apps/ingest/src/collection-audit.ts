@@ -39,6 +39,15 @@ interface Gathered {
   readonly reject: (error: unknown) => void;
 }
 
+/** What the entries say that is done with the images. */
+type WhatIsDone = Pick<AuditStatement, 'operation' | 'action' | 'purpose'>;
+
+const ENROLMENT: WhatIsDone = {
+  operation: 'collection',
+  action: 'images-enrolled',
+  purpose: 'custody-image-enrolment',
+};
+
 export class CollectionAudit {
   private gathered: Gathered[] = [];
   private timer: NodeJS.Timeout | undefined;
@@ -52,6 +61,7 @@ export class CollectionAudit {
     private readonly modelId: ModelId,
     private readonly isMoreComing: () => boolean,
     private readonly log: Pick<Log, 'warn'>,
+    private readonly whatIsDone: WhatIsDone = ENROLMENT,
   ) {}
 
   /**
@@ -111,12 +121,10 @@ export class CollectionAudit {
     return [...alike.values()].map((group): AuditStatement => {
       const { source, lawfulBasis } = group[0]!;
       return {
-        operation: 'collection',
-        action: 'images-enrolled',
+        ...this.whatIsDone,
         actor: source,
         role: 'system',
         system: source,
-        purpose: 'custody-image-enrolment',
         modelId: this.modelId,
         // Side by side: the subject, and the place of the record, of each image.
         imageIds: group.map(({ imageId }) => imageId),

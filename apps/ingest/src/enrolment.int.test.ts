@@ -4,7 +4,8 @@ import { partitionFor } from '#contracts/murmur2.js';
 import { decodeTemplate } from '#contracts/template-record.js';
 import { CUSTODY_DISPOSITIONS, CUSTODY_IMAGES, deadLetters } from '#contracts/topics.js';
 import { TEMPLATE_PARTITIONS } from '#domain/gallery.js';
-import { decodeImage, openPixels } from '#face/decode.js';
+import { DECODE_LIMITS, decodeImage, openPixels } from '#face/decode.js';
+import { faceImage } from '#testkit/face-images-for-tests.js';
 import { eventually } from '#testkit/kafka-test-helpers.js';
 import { modelPackFolderForTests, samplePhotographsForTests, unlessOffline } from '#testkit/model-pack-for-tests.js';
 import { EnrolmentForTests, image, parsed, systemError } from './enrolment-for-tests.js';
@@ -15,9 +16,15 @@ describe.runIf(fetched)('enrolment, from the record to its effects', () => {
   if (fetched === undefined) return;
   const [packFolder, sample] = fetched;
   let ingest: EnrolmentForTests;
+  /** Of somebody who holds the head straight. */
+  let straight: Buffer;
 
   beforeAll(async () => {
     ingest = await EnrolmentForTests.start(packFolder, sample);
+    straight = await faceImage(
+      sample,
+      sample.manifest.enrolled.find(({ imageId }) => imageId === 'sample3-0')!,
+    );
   });
   afterAll(async () => {
     await ingest.close();
@@ -58,11 +65,39 @@ describe.runIf(fetched)('enrolment, from the record to its effects', () => {
     expect(stored.includes('PC 1234')).toBe(false);
   });
 
+  it('turns a photograph that lies on its side, says so, and keeps it upright', async () => {
+    const upright = await decodeImage(straight);
+    const lying = await openPixels(upright).rotate(90).png().toBuffer();
+    const outcome = await ingest.submitImage(image(ingest.newId()), lying);
+    expect(outcome).toMatchObject({ outcome: 'enrolled', rotation: 270 });
+    const stored = (await ingest.storedOf(outcome))!;
+    expect(await decodeImage(stored)).toMatchObject({ format: 'jpeg', width: upright.width, height: upright.height });
+  });
+
+  it('refuses a face that is too small to tell people apart, with what to do, and keeps nothing of it', async () => {
+    const small = await openPixels(await decodeImage(straight))
+      .resize({ height: 32 })
+      .png()
+      .toBuffer();
+    const tiny = await openPixels(await decodeImage(small, { ...DECODE_LIMITS, sidePxMin: 1 }))
+      .extend({ top: 4, bottom: 4, left: 14, right: 14 })
+      .png()
+      .toBuffer();
+    const refused = await ingest.submitImage(image(ingest.newId()), tiny);
+    expect(refused).toMatchObject({ outcome: 'refused', code: 'QUALITY_TOO_LOW' });
+    if (refused.outcome !== 'refused') return;
+    expect(refused.reasons).toContain('FACE_SMALL');
+    expect(refused.detail).toContain('go nearer');
+    expect(await ingest.storedOf(refused)).toBeUndefined();
+  });
+
   it('enrols the face that is meant on a photograph of several, and asks with their boxes when none is named', async () => {
     const refused = await ingest.submitImage(image(ingest.newId()), ingest.group);
     expect(refused).toMatchObject({ outcome: 'refused', code: 'MULTIPLE_FACES' });
     if (refused.outcome !== 'refused') return;
     expect(refused.faces!.length).toBeGreaterThan(1);
+    expect(refused.faces!.every(({ quality }) => quality!.eyeDistancePx > 10)).toBe(true);
+    expect(refused.picture).toMatchObject({ rotation: 0 });
     expect(await ingest.storedOf(refused)).toBeUndefined();
     const enrolled = await ingest.submitImage(image(ingest.newId(), { face: 1 }), ingest.group);
     expect(enrolled).toMatchObject({ outcome: 'enrolled', faceBox: refused.faces![1]!.box });

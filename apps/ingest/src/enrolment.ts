@@ -9,6 +9,7 @@ import { encodeTemplate, templateHeaders, type TemplateKeeping } from '#contract
 import { CUSTODY_OUTCOMES, galleryTemplates } from '#contracts/topics.js';
 import { isErased, type Disposition } from '#domain/disposition.js';
 import { Refusal } from '#domain/errors.js';
+import { adviceFor, type FaceQuality } from '#domain/face-quality.js';
 import { TEMPLATE_PARTITIONS } from '#domain/gallery.js';
 import type { ImageId, Offset } from '#domain/ids.js';
 import type { ImageOutcome } from '#domain/image-outcome.js';
@@ -85,8 +86,7 @@ export class Enrolment {
         : await this.enrol(id, record, record.value);
     } catch (error) {
       if (!(error instanceof Refusal)) throw error;
-      const faces = error.details?.['faces'] as (ImageOutcome & { outcome: 'refused' })['faces'];
-      return { outcome: 'refused', code: error.code, detail: error.publicText, ...(faces !== undefined && { faces }) };
+      return { outcome: 'refused', code: error.code, detail: error.publicText, ...detailsOf(error) };
     }
   }
 
@@ -98,10 +98,12 @@ export class Enrolment {
       return { outcome: 'superseded', by: erased ? 'erasure' : 'later-image' };
     }
     const processed = await this.faces.process(bytes, image.face, { uprightJpeg: true });
+    refuseTooLow(processed.embedded.quality);
     await this.stage('audit', () => this.collection.record(collectedFrom(image, record)));
     // The audit log may have been waited for; an erasure did not wait.
     if (isErased(this.dispositionOf(id), record.offset)) return { outcome: 'superseded', by: 'erasure' };
     await this.stage('store', () => this.images.put(custodyImageName(id, record.offset), processed.uprightJpeg));
+    processed.uprightJpeg.fill(0);
     const box = processed.faces[processed.chosen]!.box;
     const template = await this.stage('publish', () =>
       this.publisher.publish({
@@ -119,6 +121,7 @@ export class Enrolment {
         ),
       }),
     );
+    processed.embedded.template.fill(0);
     // An erasure that was decided while this image was in the pipeline: what was just stored goes as well.
     if (isErased(this.dispositionOf(id), record.offset)) {
       await this.erasure.publishTombstone(id);
@@ -137,6 +140,8 @@ export class Enrolment {
       facesFound: processed.faces.length,
       embeddingNorm: processed.embedded.embeddingNorm,
       warnings: processed.embedded.quality.warnings,
+      advice: adviceFor(processed.embedded.quality.warnings),
+      rotation: processed.rotation,
     };
   }
 
@@ -159,6 +164,24 @@ export class Enrolment {
       end();
     }
   }
+}
+
+/** @throws Refusal QUALITY_TOO_LOW, before anything is kept */
+function refuseTooLow({ refusals }: FaceQuality): void {
+  if (refusals.length === 0) return;
+  throw new Refusal('QUALITY_TOO_LOW', adviceFor(refusals).join(' '), { reasons: refusals });
+}
+
+type Refused = Extract<ImageOutcome, { outcome: 'refused' }>;
+
+/** What a caller needs beside the words: which faces there are, in which picture, and what was too low. */
+function detailsOf({ details = {} }: Refusal): Pick<Refused, 'faces' | 'picture' | 'reasons'> {
+  const { faces, picture, reasons } = details as Pick<Refused, 'faces' | 'picture' | 'reasons'>;
+  return {
+    ...(faces !== undefined && { faces }),
+    ...(picture !== undefined && { picture }),
+    ...(reasons !== undefined && { reasons }),
+  };
 }
 
 function collectedFrom({ imageId, subjectId, lawfulBasis }: CustodyImage, record: KafkaRecord): CollectedImage {

@@ -1,6 +1,7 @@
 /**
  * Feeds the enrolment from `custody.images`: order per image, many images at once, one bad record never stops the next.
  */
+import { isLogMarker } from '#contracts/log-marker.js';
 import { pause } from '#kafka/backoff.js';
 import { deadLetterFor } from '#kafka/dead-letters.js';
 import type { GroupBatch } from '#kafka/group-consumer.js';
@@ -10,14 +11,7 @@ import { CodedError, describeError, Refusal } from '#domain/errors.js';
 import { imageId } from '#domain/ids.js';
 import type { Log } from '#platform/log.js';
 import type { Enrolment } from './enrolment.js';
-
-/** A failure of ours that would stay: after so many tries the image is put aside, and said. */
-const ATTEMPTS_MAX = 3;
-const RETRY_AFTER_MS_MIN = 200;
-/** What is waited out, such as a full disk, is noticed to be over so soon. */
-const RETRY_AFTER_MS_MAX = 10_000;
-/** Named retryable for a caller who waits, but the image may be the cause, and would hold up its partition for ever. */
-const MAY_BE_THE_IMAGE = new Set(['IMAGE_DECODE_TIMEOUT', 'FACE_PROCESS_LOST']);
+import { ATTEMPTS_MAX, inOrderPerKey, isOutsideTheImage, retryAfterMs } from './in-order.js';
 
 export class ImageConsumer {
   constructor(
@@ -28,24 +22,17 @@ export class ImageConsumer {
 
   /** Resolves when every record of the batch has its outcome; the offset is stored afterwards. */
   async handleBatch(batch: GroupBatch): Promise<void> {
-    const lastOfKey = new Map<string, Promise<void>>();
-    const all: Promise<void>[] = [];
-    for (const record of batch.records) {
-      const key = record.key?.toString('latin1') ?? '';
-      const before = lastOfKey.get(key);
-      const done =
-        before === undefined ? this.handle(record, batch.signal) : before.then(() => this.handle(record, batch.signal));
-      lastOfKey.set(key, done);
-      all.push(done);
-    }
-    await Promise.all(all);
+    await inOrderPerKey(batch.records, (record) => this.handle(record, batch.signal));
   }
 
   private async handle(record: KafkaRecord, signal: AbortSignal): Promise<void> {
+    if (isLogMarker(record.headers)) return;
     try {
       await this.handleToItsEnd(record, signal);
     } finally {
       this.enrolment.forget(record);
+      // It has its outcome, or is another member's: nobody reads these bytes again.
+      record.value?.fill(0);
     }
   }
 
@@ -97,20 +84,8 @@ export class ImageConsumer {
 
 /**
  * Whether it is tried until it succeeds or the partition is another member's. An erasure always is: it has been decided,
- * and nobody looks at a dead letter in time. An image is when the cause is outside it, as a full disk is.
+ * and nobody looks at a dead letter in time.
  */
 function isWaitedOut(record: KafkaRecord, error: unknown): boolean {
-  if (record.value === null) return true;
-  if (error instanceof CodedError) return error.retryable && !MAY_BE_THE_IMAGE.has(error.code);
-  return isSystemError(error);
-}
-
-/** Of the operating system (ENOSPC, EIO, EMFILE and so on), which says what it was doing. */
-function isSystemError(error: unknown): boolean {
-  return error instanceof Error && 'code' in error && 'syscall' in error;
-}
-
-/** Exponential, capped. @param attempt 1 for the delay before the first retry */
-function retryAfterMs(attempt: number): number {
-  return Math.min(RETRY_AFTER_MS_MAX, RETRY_AFTER_MS_MIN * 2 ** Math.min(attempt - 1, 16));
+  return record.value === null || isOutsideTheImage(error);
 }

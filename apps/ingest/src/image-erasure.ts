@@ -57,6 +57,8 @@ export class ImageErasure {
     private readonly directions: Pick<DirectionFollower, 'get' | 'holdsOn' | 'upToDate'>,
     private readonly assertions: AssertionVerifier,
     private readonly audit: AuditLog,
+    /** Models whose galleries are built beside: what is erased goes from each. */
+    private readonly otherGenerations: () => Promise<readonly ModelId[]> = () => Promise.resolve([]),
   ) {}
 
   /** @throws Refusal ERASURE_NOT_AUTHORISED; Failure for what is ours: then it is to be tried again */
@@ -72,13 +74,14 @@ export class ImageErasure {
     return this.directions.holdsOn(id, undefined).length > 0;
   }
 
+  /** In the gallery of every model. @returns its place in that of this process's own */
   async publishTombstone(id: ImageId): Promise<RecordPosition> {
-    return this.publisher.publish({
-      topic: galleryTemplates(this.modelId),
-      key: id,
-      value: null,
-      headers: templateTombstoneHeaders(id, INGEST_SOURCE),
-    });
+    const models = [this.modelId, ...(await this.otherGenerations())];
+    const headers = templateTombstoneHeaders(id, INGEST_SOURCE);
+    const [own] = await this.publisher.publishAll(
+      models.map((model) => ({ topic: galleryTemplates(model), key: id, value: null, headers })),
+    );
+    return own!;
   }
 
   /** What forbids it: nothing once it was decided, or has taken effect. */

@@ -48,6 +48,8 @@ export class ImageSubmission {
       },
       ACCEPT_DEADLINE_MS,
     );
+    // In the log; one that is not acknowledged may still be under way to it.
+    body.fill(0);
     return { imageId: id, source };
   }
 }

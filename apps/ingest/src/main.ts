@@ -10,6 +10,7 @@ import { DirectionFollower } from '#kafka/direction-follower.js';
 import { DispositionFollower, totalLag } from '#kafka/disposition-follower.js';
 import { KafkaClient } from '#kafka/kafka-client.js';
 import { expectTopics } from '#kafka/expected-topics.js';
+import { FreedMemory } from '#platform/freed-memory.js';
 import { Health } from '#platform/health.js';
 import { AssertionVerifier, openJwks, TokenVerifier } from '#platform/identity.js';
 import { FolderImageStore } from '#platform/image-store.js';
@@ -24,6 +25,7 @@ import { ImageConsumer } from './image-consumer.js';
 import { ImageErasure, INGEST_SOURCE } from './image-erasure.js';
 import { ImageSubmission } from './image-submission.js';
 import { IngestModule } from './ingest.module.js';
+import { OtherGenerations } from './other-generations.js';
 
 /**
  * Every partition at once: a batch often has one or two records, and waits at its end for two acknowledgements. What is
@@ -42,6 +44,7 @@ async function main(): Promise<void> {
   const log = createLog('ingest', settings.LOG_LEVEL);
   const shutdown = new Shutdown(log);
   const metrics = new IngestMetrics();
+  const freedMemory = new FreedMemory();
   const health = new Health(['topics', 'dispositions', 'directions', 'consumer']);
   const fatal = endBecause(log, 'ingest-failed');
 
@@ -85,6 +88,7 @@ async function main(): Promise<void> {
   const erasedImages = new ErasedImages(images, publisher, log);
   shutdown.before('erased-images', () => erasedImages.close());
   const dispositions = new DispositionFollower(kafka, log, fatal, (changes) => erasedImages.apply(changes));
+  dispositions.onChange((changes) => freedMemory.noticed(changes));
   await dispositions.start();
   health.fulfilled('dispositions');
   const directions = new DirectionFollower(kafka, log, fatal);
@@ -94,7 +98,10 @@ async function main(): Promise<void> {
   const audit = new AuditLog(kafka.publisher({ deadlineMs: AUDIT_DEADLINE_MS }), INGEST_SOURCE);
   const dispositionOf = (id: ImageId) => dispositions.get(id);
   const { modelId } = faces;
-  const erasure = new ImageErasure(modelId, images, publisher, dispositionOf, directions, assertions, audit);
+  const others = new OtherGenerations(modelId, kafka.topicAdmin());
+  const erasure = new ImageErasure(modelId, images, publisher, dispositionOf, directions, assertions, audit, () =>
+    others.list(),
+  );
   const isMoreComing = (): boolean => faces.load.inFlight + faces.load.waiting > 0;
   const collection = new CollectionAudit(audit, modelId, isMoreComing, log);
   const enrolment = new Enrolment(faces, images, publisher, dispositionOf, erasure, collection, metrics);

@@ -12,12 +12,16 @@ import {
   SEARCHES_REQUESTS,
 } from '#contracts/topics.js';
 import { SEARCH_KINDS } from '#domain/governance.js';
-import { FacePool } from '#face/face-pool.js';
+import type { ImageId } from '#domain/ids.js';
 import { loadModelPack } from '#face/model-pack.js';
 import { DirectionFollower } from '#kafka/direction-follower.js';
 import { DispositionFollower, totalLag } from '#kafka/disposition-follower.js';
 import { expectTopics } from '#kafka/expected-topics.js';
+import { GapFollower } from '#kafka/gap-follower.js';
 import { KafkaClient } from '#kafka/kafka-client.js';
+import { LogCompaction } from '#kafka/log-compaction.js';
+import { ReplicaFollower } from '#kafka/replica-follower.js';
+import { FreedMemory } from '#platform/freed-memory.js';
 import { Health } from '#platform/health.js';
 import { AssertionSigner, AssertionVerifier, openJwks, TokenVerifier } from '#platform/identity.js';
 import { FolderImageStore } from '#platform/image-store.js';
@@ -35,9 +39,15 @@ import { CustodyDirections } from './data-protection/custody-directions.js';
 import { DirectedDispositions } from './data-protection/directed-dispositions.js';
 import { DirectionOwner } from './data-protection/direction-owner.js';
 import { DpiaEvidences } from './governance/dpia-evidences.js';
+import { ErasureDestructions } from './data-protection/erasure-destructions.js';
 import { Erasures } from './data-protection/erasures.js';
 import { Galleries } from './searches/galleries.js';
-import { GalleryClient, QUERY_SOURCE } from './searches/gallery-client.js';
+import { GalleryRetirements } from './generations/gallery-retirements.js';
+import { GallerySwitches } from './generations/gallery-switches.js';
+import { GenerationProgresses, keepGenerationGauges } from './generations/generation-progress.js';
+import { LackingImages } from './generations/lacking-images.js';
+import { openGenerations } from './generations/open-generation.js';
+import { QUERY_SOURCE } from './searches/gallery-client.js';
 import { GalleryRegister } from './data-protection/gallery-register.js';
 import { serveOpenApi } from './openapi/openapi.js';
 import { GovernanceDecisions } from './governance/governance-decisions.js';
@@ -46,10 +56,13 @@ import { ImageRetention } from './data-protection/image-retention.js';
 import { OpenSearchHold } from './review/open-search-hold.js';
 import { OperatorOutcomes } from './searches/operator-outcome.js';
 import { OperatorSearch } from './searches/operator-search.js';
-import { ProbeSearch } from './searches/probe-search.js';
 import { CONTROLLERS, QueryModule } from './query.module.js';
 import { Rectification } from './data-protection/rectification.js';
 import { readRetentionPolicy } from './data-protection/retention-policy.js';
+import { DigestComparison } from './replicas/digest-comparison.js';
+import { showDigestDifferences } from './replicas/digest-differences.js';
+import { ReplicaRetirements } from './replicas/replica-retirements.js';
+import { ReplicasOnRecord } from './replicas/replicas-on-record.js';
 import { RetrospectiveOwner } from './review/retrospective-owner.js';
 import { RetrospectiveRuns } from './review/retrospective-runs.js';
 import { RetrospectiveSubmission } from './review/retrospective-submission.js';
@@ -57,7 +70,6 @@ import { ReviewDates } from './data-protection/review-dates.js';
 import { SearchAcceptance } from './review/search-acceptance.js';
 import { SearchAdmission } from './searches/search-admission.js';
 import { SearchDecisions } from './review/search-decisions.js';
-import { SearchPermits } from './searches/search-permits.js';
 import { SearchPictures } from './searches/search-pictures.js';
 import { SearchReading } from './searches/search-reading.js';
 import { SearchRetention } from './searches/search-retention.js';
@@ -80,14 +92,17 @@ async function main(): Promise<void> {
   const log = createLog('query', settings.LOG_LEVEL);
   const shutdown = new Shutdown(log);
   const metrics = new QueryMetrics();
+  const freedMemory = new FreedMemory();
   const health = new Health([
     'topics',
     'governance',
     'dispositions',
     'directions',
     'register',
+    'replicas',
     'searches',
     'gallery',
+    'model',
     'audit',
     'owner',
   ]);
@@ -96,12 +111,6 @@ async function main(): Promise<void> {
   const pack = await loadModelPack(settings.MODEL_PACK_DIR);
   const deployed = await readThresholds(settings.THRESHOLDS_FILE);
   const retentionPolicy = await readRetentionPolicy(settings.RETENTION_POLICY_FILE);
-  const faces = await FacePool.open({
-    packFolder: settings.MODEL_PACK_DIR,
-    processes: settings.INFERENCE_CONCURRENCY,
-    onProcessLost: (how) => log.error('face-process-lost', { how }),
-  });
-  shutdown.before('faces', () => faces.close());
   const kafka = new KafkaClient({ brokers: settings.KAFKA_BROKERS, clientId: 'custody-query', log });
   shutdown.before('kafka', () => kafka.close());
   const publisher = kafka.publisher();
@@ -120,7 +129,12 @@ async function main(): Promise<void> {
   health.fulfilled('topics');
 
   const dispositions = new DispositionFollower(kafka, log, fatal);
+  dispositions.onChange((changes) => freedMemory.noticed(changes));
   const directions = new DirectionFollower(kafka, log, fatal);
+  const replicas = new ReplicaFollower(kafka, log, fatal);
+  const digests = new DigestComparison(replicas, (change) => showDigestDifferences(change, digests, metrics, log));
+  replicas.onChange((keys) => digests.observe(keys));
+  const onRecord = new ReplicasOnRecord(replicas, settings.REPLICA_REPORT_SECONDS);
   const reviewDates = new ReviewDates(retentionPolicy, directions);
   const decided = Promise.withResolvers<void>();
   const register = await GalleryRegister.open({
@@ -130,6 +144,10 @@ async function main(): Promise<void> {
     after: decided.promise,
     dispositionOf: (id) => dispositions.get(id),
     reviewOn: (image) => reviewDates.of(image).on,
+    onErased: (id, at) => {
+      freedMemory.forgetSoon();
+      destructions.noticeErasedTemplate(id, at);
+    },
     log,
     onFatal: fatal,
   });
@@ -140,24 +158,21 @@ async function main(): Promise<void> {
     // Until then, whoever takes a partition over looks through all of them.
     if (health.startup.ok) withdrawal.noticed(changes.map(({ imageId }) => imageId));
   });
-  const gallery = new GalleryClient(
-    kafka,
-    publisher,
-    pack.modelId,
-    settings.REPLICA_ID,
-    (id) => dispositions.get(id),
-    log,
-    fatal,
-    (image, subject) => directions.suppressionOf(image, subject) !== undefined,
-  );
   const governance = new GovernanceLog(kafka, publisher, audit, log, fatal, ({ suspensions }) => {
     for (const kind of SEARCH_KINDS) metrics.searchesSuspended.set({ kind }, suspensions.has(kind) ? 1 : 0);
   });
   const decisions = new GovernanceDecisions(governance);
-  const { evaluationOnly } = pack.manifest.licence;
-  const permits = new SearchPermits(governance, { modelId: pack.modelId, evaluationOnly }, settings.DEPLOYMENT);
+  const dispositionOf = (id: ImageId) => dispositions.get(id);
+  const generations = await openGenerations(
+    { settings, kafka, publisher, governance, dispositionOf, directions, metrics, log, onFatal: fatal },
+    health,
+    shutdown,
+  );
+  const { faces, gallery } = generations.base;
+  const gaps = new GapFollower(kafka, log, fatal);
+  const progresses = new GenerationProgresses(pack.modelId, kafka.topicAdmin(), gaps);
   const admission = new SearchAdmission(
-    permits,
+    { check: (kind) => generations.inForce.permits.check(kind) },
     {
       perMinute: settings.RATE_LIMIT,
       systemPerMinute: settings.SERVICE_RATE_LIMIT,
@@ -166,28 +181,45 @@ async function main(): Promise<void> {
     signer.system,
     metrics,
   );
-  const search = new ProbeSearch(faces, gallery, permits, metrics);
-  const directed = new DirectedDispositions(directions, (id) => dispositions.get(id), register);
-  const custodyDirections = new CustodyDirections(
-    publisher,
-    audit,
-    directions,
-    directed,
-    (id) => dispositions.get(id),
-    register,
+  const directed = new DirectedDispositions(directions, dispositionOf, register);
+  const custodyDirections = new CustodyDirections(publisher, audit, directions, directed, dispositionOf, register);
+  const segmentMs = new Map(topicsWanted.map(({ name, config }) => [name, Number(config['segment.ms'])]));
+  const destructions = new ErasureDestructions(
+    {
+      directions,
+      dispositions,
+      register,
+      replicas,
+      images,
+      publisher,
+      audit,
+      compaction: new LogCompaction(
+        publisher,
+        kafka.recordLookup(),
+        // The galleries of all models are kept alike.
+        (topic) => segmentMs.get(topic) ?? segmentMs.get(galleryTemplates(pack.modelId))!,
+        QUERY_SOURCE,
+      ),
+      generations: () => kafka.topicAdmin().generations(),
+      modelId: pack.modelId,
+      metrics,
+      log,
+    },
+    settings.ERASURE_DESTRUCTION_SECONDS * 1000,
   );
   const erasures = new Erasures(
     publisher,
     signer,
     audit,
     directions,
-    (id) => dispositions.get(id),
+    dispositionOf,
     register,
     settings.ERASURE_BULK_MIN,
+    destructions,
   );
   const directionOwner = new DirectionOwner(directions, dispositions, register, directed, erasures, publisher, log);
   const trail = new AuditTrail(auditing.view);
-  const galleries = new Galleries(gallery, pack, permits, decisions);
+  const galleries = new Galleries(generations, progresses, decisions, onRecord, digests);
   const usage = new UsageReports(view, audit);
   const { app, url } = await serveHttp(
     QueryModule.for({
@@ -195,27 +227,33 @@ async function main(): Promise<void> {
       metrics,
       tokens,
       auditing,
-      operatorSearch: new OperatorSearch(faces, search, audit, view, (id) => dispositions.get(id), metrics, {
+      operatorSearch: new OperatorSearch(generations, audit, view, dispositionOf, metrics, {
         mode: settings.OPERATOR_SEARCH_MODE,
         withinMs: settings.OPERATOR_SEARCH_DEADLINE_MS,
       }),
       retrospective: new RetrospectiveSubmission(publisher, signer, view, audit),
       decisions: new SearchDecisions(publisher, view),
       view,
-      reading: new SearchReading(view, audit, (id) => dispositions.get(id)),
-      outcomes: new OperatorOutcomes(view, audit, publisher, (id) => dispositions.get(id)),
-      pictures: new SearchPictures(
-        view,
-        images,
-        audit,
-        (id) => dispositions.get(id),
-        (id) => register.image(id),
-      ),
+      reading: new SearchReading(view, audit, dispositionOf),
+      outcomes: new OperatorOutcomes(view, audit, publisher, dispositionOf),
+      pictures: new SearchPictures(view, images, audit, dispositionOf, (id) => register.image(id)),
       retention: new SearchRetention(view, images, publisher, audit),
       erasures,
       directions: custodyDirections,
       galleries,
+      replicaRetirements: new ReplicaRetirements(onRecord, audit),
       governance: decisions,
+      gallerySwitches: new GallerySwitches(generations, governance, progresses, kafka.topicAdmin()),
+      galleryRetirements: new GalleryRetirements(
+        generations,
+        governance,
+        kafka.topicAdmin(),
+        replicas,
+        gaps,
+        publisher,
+        audit,
+      ),
+      lackingImages: new LackingImages(gaps, audit),
       admission,
       usage,
       dpia: new DpiaEvidences({
@@ -238,17 +276,9 @@ async function main(): Promise<void> {
         retire: (actor, request, key) => custodyDirections.give(actor, 'retirement', request, key),
         erase: (actor, request, key) => erasures.request(actor, request, key),
       }),
-      accessReports: new AccessReports(
-        register,
-        reviewDates,
-        directions,
-        (id) => dispositions.get(id),
-        view,
-        trail,
-        audit,
-      ),
+      accessReports: new AccessReports(register, reviewDates, directions, dispositionOf, view, trail, audit),
       searchableImages: new SearchableImages(register, directions, trail, audit),
-      rectification: new Rectification(publisher, audit, register, images, faces, (id) => dispositions.get(id)),
+      rectification: new Rectification(publisher, audit, register, images, faces, dispositionOf),
     }),
     { host: settings.HOST, port: settings.QUERY_PORT, portSetting: 'QUERY_PORT', log, configure: serveOpenApi },
   );
@@ -260,13 +290,18 @@ async function main(): Promise<void> {
   health.fulfilled('dispositions');
   await directions.start();
   health.fulfilled('directions');
+  destructions.start();
   decided.resolve();
   await register.caughtUp();
   health.fulfilled('register');
+  await replicas.start();
+  health.fulfilled('replicas');
   await view.caughtUp();
   health.fulfilled('searches');
   await gallery.start();
+  await gaps.start();
   health.fulfilled('gallery');
+  await generations.look();
   await auditing.view.caughtUp();
   const sealing = auditing.startSealing();
   health.fulfilled('audit');
@@ -274,7 +309,7 @@ async function main(): Promise<void> {
   const acceptance = new SearchAcceptance(audit, publisher, view);
   const holds = new OpenSearchHold(publisher);
   const runs = new RetrospectiveRuns(
-    { faces, search, permits, audit, acceptance, withdrawal, holds, probes: images, metrics, log },
+    { generations, audit, acceptance, withdrawal, holds, probes: images, metrics, log },
     settings.RETROSPECTIVE_SEARCH_DEADLINE_MS,
   );
   const owner = new RetrospectiveOwner(
@@ -320,6 +355,7 @@ async function main(): Promise<void> {
       if (assignment.length === 0) return;
       directionOwner.own(signal);
       void ruleErasures.run(signal);
+      void destructions.run(signal);
     },
     // The membership is all that is wanted: what the topic says, every replica reads.
     onBatch: () => Promise.resolve(),
@@ -330,12 +366,15 @@ async function main(): Promise<void> {
   const stopping = new AbortController();
   shutdown.before('review-dates', () => stopping.abort());
   reviewDates.keepUpToDate(register, stopping.signal).catch(fatal);
+  generations.follow(stopping.signal).catch(fatal);
+  void keepGenerationGauges(generations, progresses, metrics, stopping.signal);
   setInterval(() => {
     metrics.consumerLagRecords.set({ topic: SEARCHES_REQUESTS }, totalLag(consumer));
     metrics.consumerLagRecords.set({ topic: GOVERNANCE_DECISIONS }, governance.lagRecords());
     metrics.consumerLagRecords.set({ topic: CUSTODY_DISPOSITIONS }, dispositions.lagRecords());
     metrics.consumerLagRecords.set({ topic: CUSTODY_DIRECTIONS }, directions.lagRecords());
     metrics.consumerLagRecords.set({ topic: galleryTemplates(pack.modelId) }, register.lagRecords());
+    destructions.reportGauges();
     metrics.reviewsDue.set(register.countReviewsDue(dayAfter(new Date())));
     metrics.operatorSearchesWithoutOutcome.set(view.countWithoutOutcome());
   }, LAG_INTERVAL_MS).unref();

@@ -26,6 +26,10 @@ import { Erasures } from './data-protection/erasures.js';
 import { ErasuresController } from './data-protection/erasures.controller.js';
 import { Galleries } from './searches/galleries.js';
 import { GalleriesController } from './searches/galleries.controller.js';
+import { GalleryRetirements } from './generations/gallery-retirements.js';
+import { GallerySwitches } from './generations/gallery-switches.js';
+import { GenerationsController } from './generations/generations.controller.js';
+import { LackingImages } from './generations/lacking-images.js';
 import { GovernanceDecisions } from './governance/governance-decisions.js';
 import { ImageRetentionController } from './data-protection/image-retention.controller.js';
 import { ImageRetention } from './data-protection/image-retention.js';
@@ -34,6 +38,8 @@ import { ModelOverridesController } from './governance/model-overrides.controlle
 import { OperatorOutcomes } from './searches/operator-outcome.js';
 import { OperatorSearch } from './searches/operator-search.js';
 import { Rectification } from './data-protection/rectification.js';
+import { ReplicaRetirementsController } from './replicas/replica-retirements.controller.js';
+import { ReplicaRetirements } from './replicas/replica-retirements.js';
 import { RetrospectiveSubmission } from './review/retrospective-submission.js';
 import { SearchAdmission } from './searches/search-admission.js';
 import { SearchDecisions } from './review/search-decisions.js';
@@ -61,6 +67,8 @@ export const CONTROLLERS = [
   RetirementsController,
   EvidenceHoldsController,
   GalleriesController,
+  GenerationsController,
+  ReplicaRetirementsController,
   AuditController,
   SuspensionsController,
   ThresholdsController,
@@ -90,7 +98,11 @@ export class QueryModule {
     readonly erasures: Erasures;
     readonly directions: CustodyDirections;
     readonly galleries: Galleries;
+    readonly replicaRetirements: ReplicaRetirements;
     readonly governance: GovernanceDecisions;
+    readonly gallerySwitches: GallerySwitches;
+    readonly galleryRetirements: GalleryRetirements;
+    readonly lackingImages: LackingImages;
     readonly admission: SearchAdmission;
     readonly usage: UsageReports;
     readonly dpia: DpiaEvidences;
@@ -118,7 +130,11 @@ export class QueryModule {
         { provide: Erasures, useValue: parts.erasures },
         { provide: CustodyDirections, useValue: parts.directions },
         { provide: Galleries, useValue: parts.galleries },
+        { provide: ReplicaRetirements, useValue: parts.replicaRetirements },
         { provide: GovernanceDecisions, useValue: parts.governance },
+        { provide: GallerySwitches, useValue: parts.gallerySwitches },
+        { provide: GalleryRetirements, useValue: parts.galleryRetirements },
+        { provide: LackingImages, useValue: parts.lackingImages },
         { provide: SearchAdmission, useValue: parts.admission },
         { provide: UsageReports, useValue: parts.usage },
         { provide: DpiaEvidences, useValue: parts.dpia },

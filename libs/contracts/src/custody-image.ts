@@ -64,7 +64,8 @@ export function erasureHeaders(id: ImageId, source: string, assertion: string): 
   };
 }
 
-const TEXT_LENGTH_MAX = 256;
+/** Characters of a text that somebody has typed. */
+export const TEXT_LENGTH_MAX = 256;
 
 /** The ids of a record that may be bad in every other respect, so that its refusal can be reported under its id. */
 export function custodyImageId(key: Buffer | null): ImageId {

@@ -1,5 +1,6 @@
 /**
- * `custody.directions.v1`: restrictions, retirements, evidence holds, open searches, erasures and their receipts. One
+ * `custody.directions.v1`: restrictions, retirements, evidence holds, open searches, erasures and their receipts, and
+ * what of each is destroyed. One
  * partition, keyed by the directionId, the last record of a key counts; a null ends the direction.
  */
 import { z } from 'zod';
@@ -67,6 +68,14 @@ const directionSchema = z.discriminatedUnion('kind', [
     disposition: place,
     tombstone: place,
     imageStoreEmptiedAt: instantSchema,
+  }),
+  z.object({
+    ...base,
+    kind: z.literal('erasure-destruction'),
+    through: offsetSchema,
+    erasedAt: instantSchema,
+    stores: z.array(z.object({ store: z.string(), at: instantSchema.nullable(), marker: offsetSchema.optional() })),
+    completedAt: instantSchema.optional(),
   }),
   z.object({
     ...base,

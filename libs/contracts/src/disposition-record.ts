@@ -19,6 +19,7 @@ const dispositionSchema = z.object({
   sourceOffset: offsetSchema,
   erasedThrough: offsetSchema.optional(),
   directionId: z.string().optional(),
+  lifts: z.string().optional(),
 });
 
 export function dispositionHeaders(id: string, source: string): Headers {

@@ -65,7 +65,7 @@ describe('a gallery reply', () => {
     replicaId: 'index-0',
     mode: 'exact',
     engineMs: 1.25,
-    coverage: [{ partition: 3, watermark: 17 as Offset, enrolled: 5, behindMs: 0 }],
+    coverage: [{ partition: 3, watermark: 17 as Offset, enrolled: 5, unusable: 2, behindMs: 0 }],
     candidates: [
       {
         imageId: 'img-1' as ImageId,
@@ -87,6 +87,12 @@ describe('a gallery reply', () => {
 
   it('comes back with every score equal to the bit', () => {
     expect(parseGalleryReply(encodeGalleryReply(reply))).toEqual(reply);
+  });
+
+  it('counts no unusable image when it is of an index that does not know of them', () => {
+    const { unusable: _unusable, ...part } = reply.coverage[0]!;
+    const earlier = Buffer.from(JSON.stringify({ ...reply, coverage: [part] }));
+    expect(parseGalleryReply(earlier).coverage).toEqual([{ ...part, unusable: 0 }]);
   });
 
   it('is refused when it is not one', () => {

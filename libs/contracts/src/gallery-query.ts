@@ -100,7 +100,14 @@ const replySchema = z.object({
   mode: z.enum(['exact', 'approximate']),
   engineMs: z.number(),
   coverage: z.array(
-    z.object({ partition: partitionSchema, watermark: offsetSchema, enrolled: z.number(), behindMs: z.number() }),
+    z.object({
+      partition: partitionSchema,
+      watermark: offsetSchema,
+      enrolled: z.number(),
+      // Absent from an index of an earlier version, which counted none.
+      unusable: z.number().default(0),
+      behindMs: z.number(),
+    }),
   ),
   candidates: z.array(
     z.object({

@@ -17,6 +17,21 @@ const authority = z.string().trim().min(3).max(200);
 export const reasonFormSchema = z.strictObject({ reason });
 export const authorisedFormSchema = z.strictObject({ reason, authority });
 export const overrideFormSchema = z.strictObject({ reason, authority, modelId: modelIdSchema });
+export const gallerySwitchFormSchema = z.strictObject({
+  to: modelIdSchema,
+  reason,
+  acceptMissing: z
+    .number()
+    .int()
+    .nonnegative()
+    .default(0)
+    .describe('How many images the gallery may lack that the one in force has'),
+});
+export const galleryRetirementFormSchema = z.strictObject({ modelId: modelIdSchema, reason });
+export const lackingPageSchema = z.strictObject({
+  cursor: z.string().max(128).optional(),
+  limit: z.coerce.number().int().min(1).max(500).default(100),
+});
 export const thresholdsFormSchema = thresholdContentsSchema.extend({ reason });
 
 /** @throws Refusal BAD_REQUEST naming the field */
@@ -32,6 +47,21 @@ export function parseAuthorisedForm(body: unknown): { reason: string; authority:
 /** @throws Refusal BAD_REQUEST naming the field */
 export function parseOverrideForm(body: unknown): { reason: string; authority: string; modelId: ModelId } {
   return parse(overrideFormSchema, body);
+}
+
+/** @throws Refusal BAD_REQUEST naming the field */
+export function parseGallerySwitchForm(body: unknown): { to: ModelId; reason: string; acceptMissing: number } {
+  return parse(gallerySwitchFormSchema, body);
+}
+
+/** @throws Refusal BAD_REQUEST naming the field */
+export function parseGalleryRetirementForm(body: unknown): { modelId: ModelId; reason: string } {
+  return parse(galleryRetirementFormSchema, body);
+}
+
+/** @throws Refusal BAD_REQUEST naming the field */
+export function parseLackingPage(query: unknown): { cursor?: string | undefined; limit: number } {
+  return parse(lackingPageSchema, query);
 }
 
 /** @throws Refusal BAD_REQUEST naming the field; the figures are checked by the domain */

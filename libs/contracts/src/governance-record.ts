@@ -27,6 +27,15 @@ const decisionSchema = z.discriminatedUnion('type', [
   z.object({ ...base, type: z.literal('OVERRIDE_PROPOSED'), modelId: modelIdSchema, authority }),
   z.object({ ...base, type: z.literal('OVERRIDE_APPROVED'), overrideId: z.string() }),
   z.object({ ...base, type: z.literal('OVERRIDE_ENDED'), overrideId: z.string() }),
+  z.object({
+    ...base,
+    type: z.literal('GALLERY_SWITCHED'),
+    from: modelIdSchema,
+    to: modelIdSchema,
+    lacking: z.number().int().nonnegative(),
+  }),
+  z.object({ ...base, type: z.literal('GALLERY_RETIRED'), modelId: modelIdSchema, inForce: modelIdSchema }),
+  z.object({ ...base, type: z.literal('GALLERY_DESTROYED'), modelId: modelIdSchema }),
 ]);
 
 export function governanceDecisionHeaders(decision: GovernanceDecision, source: string): Headers {

@@ -12,6 +12,8 @@ import {
   modelIdSchema,
   offsetSchema,
   partitionSchema,
+  rotationSchema,
+  uprightPictureSchema,
 } from './record-schemas.js';
 
 export const OUTCOME_TYPE = 'custody.outcome.v1';
@@ -29,6 +31,8 @@ const outcomeSchema = z.discriminatedUnion('outcome', [
     facesFound: z.number().int(),
     embeddingNorm: z.number(),
     warnings: z.array(z.string()),
+    advice: z.array(z.string()).optional(),
+    rotation: rotationSchema.optional(),
   }),
   z.object({
     ...base,
@@ -36,6 +40,8 @@ const outcomeSchema = z.discriminatedUnion('outcome', [
     code: z.string(),
     detail: z.string(),
     faces: z.array(detectedFaceSchema).optional(),
+    picture: uprightPictureSchema.optional(),
+    reasons: z.array(z.string()).optional(),
   }),
   z.object({ ...base, outcome: z.literal('failed'), code: z.string(), detail: z.string() }),
   z.object({ ...base, outcome: z.literal('superseded'), by: z.enum(['later-image', 'erasure']) }),

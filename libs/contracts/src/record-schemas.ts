@@ -48,6 +48,31 @@ export const detectedFaceSchema = z.object({
   index: z.number().int().nonnegative(),
   box: faceBoxSchema,
   confidence: z.number(),
+  quality: z
+    .object({
+      eyeDistancePx: z.number(),
+      embeddingNorm: z.number(),
+      detectionConfidence: z.number(),
+      yawDegrees: z.number().optional(),
+      pitchDegrees: z.number().optional(),
+      rollDegrees: z.number().optional(),
+      sharpness: z.number().optional(),
+      luminanceMean: z.number().optional(),
+      underExposedShare: z.number().optional(),
+      overExposedShare: z.number().optional(),
+      warnings: z.array(z.string()),
+      advice: z.array(z.string()).optional(),
+    })
+    .optional(),
+});
+
+/** Clockwise degrees. */
+export const rotationSchema = z.union([z.literal(0), z.literal(90), z.literal(180), z.literal(270)]);
+
+export const uprightPictureSchema = z.object({
+  width: z.number().int().positive(),
+  height: z.number().int().positive(),
+  rotation: rotationSchema,
 });
 
 /** More image ids than this to leave out are a search of another kind. */

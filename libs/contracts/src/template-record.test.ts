@@ -7,8 +7,11 @@ import {
   encodeTemplate,
   parseTemplateKeeping,
   parseTemplateRecord,
+  standsForUnusable,
   templateHeaders,
+  templateSourceOffset,
   templateTombstoneHeaders,
+  templateUnusableHeaders,
   TEMPLATE_TOMBSTONE_TYPE,
   type TemplateRecord,
 } from './template-record.js';
@@ -81,6 +84,9 @@ describe('a template record', () => {
     ['a norm that is no number', { ce_norm: 'n/a' }],
     ['an endless norm', { ce_norm: 'Infinity' }],
     ['an empty norm', { ce_norm: '' }],
+    ['a force of a megabyte', { ce_force: 'x'.repeat(1_048_576) }],
+    ['a custody reference that no custody image has', { ce_custodyref: 'x'.repeat(257) }],
+    ['a date that goes on and on', { ce_capturedat: '2'.repeat(257) }],
   ])('with %s is refused with TEMPLATE_UNUSABLE', (_, change) => {
     const headers = { ...templateHeaders(record, '/ingest'), ...change };
     expect(codeOf(() => parseTemplateRecord(keyOf(record), headers))).toBe('TEMPLATE_UNUSABLE');
@@ -110,6 +116,19 @@ describe('a template record', () => {
       ce_lawfulbasis: '',
     };
     expect(parseTemplateKeeping(headers)).toEqual({});
+  });
+
+  it('can stand for one that could not be used, and is none itself', () => {
+    const id = 'img-1' as ImageId;
+    const of = { sourceOffset: 7 as Offset, timestampMs: 1_767_225_600_123 };
+    const headers = templateUnusableHeaders(id, of, '/index');
+    expect(standsForUnusable(headers)).toBe(of.timestampMs);
+    expect(templateSourceOffset(headers)).toBe(7);
+    expect(codeOf(() => parseTemplateRecord(Buffer.from(id), headers))).toBe('TEMPLATE_UNUSABLE');
+    const unnamed = templateUnusableHeaders(id, { ...of, sourceOffset: undefined }, '/index');
+    expect(templateSourceOffset(unnamed)).toBeUndefined();
+    expect(standsForUnusable(templateHeaders(record, '/ingest'))).toBeUndefined();
+    expect(standsForUnusable({ ...headers, ce_recordedat: 'yesterday' })).toBeUndefined();
   });
 
   it('has a tombstone that says whose it is', () => {

@@ -7,11 +7,12 @@ import type { FaceBox } from '#domain/face.js';
 import type { AgeBand, Sex, TemplateMetadata, TemplateSource } from '#domain/gallery.js';
 import { imageId, offset, subjectId, type ImageId, type ModelId, type Offset } from '#domain/ids.js';
 import { cloudEventHeaders, extension, type Headers } from './cloud-events.js';
-import { optional } from './custody-image.js';
+import { optional, TEXT_LENGTH_MAX } from './custody-image.js';
 import { AGE_BANDS, dateOrInstantSchema, SEXES } from './record-schemas.js';
 
 export const TEMPLATE_TYPE = 'gallery.template.v1';
 export const TEMPLATE_TOMBSTONE_TYPE = 'gallery.template-erased.v1';
+export const TEMPLATE_UNUSABLE_TYPE = 'gallery.template-unusable.v1';
 
 export interface TemplateRecord {
   readonly modelId: ModelId;
@@ -67,6 +68,32 @@ export function templateTombstoneHeaders(id: ImageId, source: string): Headers {
 }
 
 /**
+ * Of a record without a template, for an image whose own could not be used: it takes the place of what is erased, so that
+ * whoever reads the log still knows that an image is missing. A record like any other that cannot be used.
+ *
+ * @param of the record that could not be used: what it came from, where it named it, inclusive; and when it was taken,
+ *   milliseconds since 1970
+ */
+export function templateUnusableHeaders(
+  id: ImageId,
+  of: { readonly sourceOffset: Offset | undefined; readonly timestampMs: number },
+  source: string,
+): Headers {
+  const extensions = { sourceoffset: of.sourceOffset?.toString(), recordedat: String(of.timestampMs) };
+  return cloudEventHeaders({ type: TEMPLATE_UNUSABLE_TYPE, source, subject: id, extensions });
+}
+
+/**
+ * When the record was taken for which this one stands, milliseconds since 1970; undefined for any other kind of record.
+ * What it says was said before, so that nobody need look at it again.
+ */
+export function standsForUnusable(headers: Headers): number | undefined {
+  if (headers['ce_type'] !== TEMPLATE_UNUSABLE_TYPE) return undefined;
+  const recordedAtMs = Number(headers['ce_recordedat']);
+  return Number.isSafeInteger(recordedAtMs) ? recordedAtMs : undefined;
+}
+
+/**
  * Without {@link TemplateKeeping}, which {@link parseTemplateKeeping} reads.
  *
  * @throws Refusal TEMPLATE_UNUSABLE with what is wrong
@@ -81,9 +108,9 @@ export function parseTemplateRecord(key: Buffer | null, headers: Headers): Templ
       metadata: {
         imageId: id,
         subjectId: subjectId(headers['ce_subjectid'] ?? ''),
-        ...optional('force', headers['ce_force']),
-        ...optional('custodyReference', headers['ce_custodyref']),
-        ...optional('capturedAt', headers['ce_capturedat']),
+        ...optional('force', text('ce_force', headers)),
+        ...optional('custodyReference', text('ce_custodyref', headers)),
+        ...optional('capturedAt', text('ce_capturedat', headers)),
         ...optional('sex', oneOf<Sex>(SEXES_KNOWN, 'ce_sex', headers)),
         ...optional('ageBand', oneOf<AgeBand>(AGE_BANDS_KNOWN, 'ce_ageband', headers)),
         ...optional('faceBox', box === undefined ? undefined : parseBox(box)),
@@ -98,6 +125,15 @@ export function parseTemplateRecord(key: Buffer | null, headers: Headers): Templ
     throw new Refusal('TEMPLATE_UNUSABLE', 'The template record’s key or headers cannot be read.', undefined, {
       cause: error,
     });
+  }
+}
+
+/** What a record that cannot be used may still say: which `custody.images` record it came from. Inclusive. */
+export function templateSourceOffset(headers: Headers): Offset | undefined {
+  try {
+    return offset(headers['ce_sourceoffset'] ?? 'missing');
+  } catch {
+    return undefined;
   }
 }
 
@@ -146,6 +182,13 @@ function parseNorm(text: string): number {
   const norm = Number(text);
   if (text.trim() === '' || !Number.isFinite(norm)) throw new Refusal('BAD_METADATA', 'ce_norm is not a number.');
   return norm;
+}
+
+/** A custody image has none longer; a megabyte here would be held in memory, and make replies that nobody can send. */
+function text(name: string, headers: Headers): string | undefined {
+  const value = headers[name];
+  if (value !== undefined && value.length > TEXT_LENGTH_MAX) throw new Refusal('BAD_METADATA', `${name} is too long.`);
+  return value;
 }
 
 const SEXES_KNOWN: ReadonlySet<string> = new Set(SEXES);

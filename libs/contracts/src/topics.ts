@@ -11,6 +11,8 @@ export const CUSTODY_DIRECTIONS = 'custody.directions.v1';
 export const CUSTODY_OUTCOMES = 'custody.outcomes.v1';
 export const GALLERY_QUERIES = 'gallery.queries.v1';
 export const GALLERY_REPLIES = 'gallery.replies.v1';
+export const GALLERY_REPLICAS = 'gallery.replicas.v1';
+export const GALLERY_GAPS = 'gallery.gaps.v1';
 export const SEARCHES_REQUESTS = 'searches.requests.v1';
 export const SEARCHES_COMMANDS = 'searches.commands.v1';
 export const SEARCHES_EVENTS = 'searches.events.v1';
@@ -21,6 +23,16 @@ export const AUDIT_CHECKPOINTS = 'audit.checkpoints.v1';
 
 export function galleryTemplates(model: ModelId): string {
   return `gallery.templates.${model}.v1`;
+}
+
+/** The model whose gallery the topic holds; undefined for every other topic. */
+export function generationOf(topic: string): ModelId | undefined {
+  return /^gallery\.templates\.([0-9a-f]{16})\.v1$/.exec(topic)?.[1] as ModelId | undefined;
+}
+
+/** Of the members that build the gallery of this model: how far they are is what the group has committed. */
+export function generationGroup(model: ModelId): string {
+  return `custody-generation-${model}`;
 }
 
 export function deadLetters(topic: string): string {
@@ -122,6 +134,8 @@ export function desiredTopics(options: {
     topic(templates, TEMPLATE_PARTITIONS, compacted),
     topic(GALLERY_QUERIES, 1, fleeting),
     topic(GALLERY_REPLIES, REPLY_PARTITIONS, fleeting),
+    topic(GALLERY_REPLICAS, 1, compacted),
+    topic(GALLERY_GAPS, 1, compacted),
     topic(SEARCHES_REQUESTS, SEARCH_PARTITIONS, {
       ...keep(HOUR_MS),
       ...image,
@@ -140,4 +154,10 @@ export function desiredTopics(options: {
     topic(deadLetters(SEARCHES_REQUESTS), 1, keep(DAY_MS)),
     topic(deadLetters(SEARCHES_COMMANDS), 1, keep(7 * DAY_MS)),
   ];
+}
+
+/** Those of {@link desiredTopics} that one model alone has. */
+export function generationTopics(options: Parameters<typeof desiredTopics>[0]): readonly DesiredTopic[] {
+  const templates = galleryTemplates(options.modelId);
+  return desiredTopics(options).filter(({ name }) => name === templates || name === deadLetters(templates));
 }

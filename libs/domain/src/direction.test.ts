@@ -173,6 +173,16 @@ describe('the dispositions that are to be written', () => {
     expect(erasedThrough(after(undefined, [written.at(-1)!]))).toBe(5);
   });
 
+  it('lift a suppression for one who reads only the last record of the key, and no suppression but that', () => {
+    const restricted = after(erased, under(restriction, erased));
+    const bound = under(undefined, restricted).at(-1)!;
+    const lifted = after(restricted, [bound])!;
+    expect([lifted.kind, erasedThrough(lifted), lifted.lifts]).toEqual(['erased', 5, undefined]);
+    expect(after(undefined, [bound])).not.toHaveProperty('lifts');
+    const retired = after(erased, under(retirement, erased));
+    expect(after(retired, [bound])).toEqual(retired);
+  });
+
   it('leave alone what was decided elsewhere', () => {
     const byHand: Disposition = { ...erased, kind: 'restricted' };
     expect([under(undefined, byHand), under(restriction, byHand)]).toEqual([[], []]);

@@ -105,6 +105,34 @@ export interface ErasureReceipt extends DirectionBase {
   readonly imageStoreEmptiedAt: string;
 }
 
+/** One place that may hold what is erased, and since when it is known to hold nothing of it any more. */
+export interface DestroyedStore {
+  /** See `storesOf` in erasure-destruction.ts for the names. */
+  readonly store: string;
+  /** ISO 8601 UTC; null while it may hold something. */
+  readonly at: string | null;
+  /**
+   * Of a log: the record that was appended after everything that is to go. When compaction has taken that, it has taken
+   * what was before. Inclusive.
+   */
+  readonly marker?: Offset;
+}
+
+/**
+ * That one image is destroyed, whoever asked for the erasure and how: store by store, every replica's memory and files
+ * among them. Written as the stores confirm; whole when `completedAt` is there.
+ */
+export interface ErasureDestruction extends DirectionBase {
+  readonly kind: 'erasure-destruction';
+  /** What came from this record of `custody.images`, or one before, is destroyed. Inclusive. */
+  readonly through: Offset;
+  /** Since when the erasure is in force. ISO 8601 UTC. */
+  readonly erasedAt: string;
+  readonly stores: readonly DestroyedStore[];
+  /** ISO 8601 UTC. */
+  readonly completedAt?: string;
+}
+
 /**
  * The outcome of a case, as it was reported: of a person, or of one stay in custody. It sets review dates, and neither
  * suppresses nor erases. Whom it concerns is worked out when it is asked, so its target names no images.
@@ -135,6 +163,7 @@ export type Direction =
   | SubjectImages
   | Erasure
   | ErasureReceipt
+  | ErasureDestruction
   | Disposal
   | RetentionReview;
 export type DirectionKind = Direction['kind'];
@@ -153,6 +182,10 @@ export function subjectImagesId(subject: SubjectId): string {
 
 export function erasureReceiptId(erasureId: string, image: ImageId): string {
   return `receipt/${erasureId}/${image}`;
+}
+
+export function erasureDestructionId(image: ImageId, through: Offset): string {
+  return `destruction/${image}/${through}`;
 }
 
 export function isHold(direction: Direction): direction is Hold {
@@ -276,7 +309,7 @@ export function dispositionsUnder(
   if (suppression === undefined) {
     if (!isSuppressed) return [];
     const bound = mergeDisposition(known, null);
-    return bound === undefined ? [null] : [null, bound];
+    return bound === undefined ? [null] : [null, { ...bound, lifts: known.directionId! }];
   }
   const kind = suppression.kind === 'restriction' ? 'restricted' : 'retired';
   if (known?.kind === kind && known.directionId === suppression.directionId) return [];

@@ -22,6 +22,11 @@ export interface Disposition {
   readonly erasedThrough?: Offset;
   /** The direction that it follows from, which alone may lift it; absent when it was decided elsewhere. */
   readonly directionId?: string;
+  /**
+   * Of an `erased` record that is written after a null: the direction whose suppression both lift. Compaction may drop
+   * the null between two reads of somebody who has read the suppression, so this one says it again. Never in force.
+   */
+  readonly lifts?: string;
 }
 
 /** The greatest source offset that is erased, or undefined when nothing of the image is. Inclusive. */
@@ -48,6 +53,11 @@ export function isSuppressed(disposition: Disposition | undefined, sourceOffset:
  * Nor does an erasure lift a restriction: what is enrolled under the id later stays suppressed until that is done.
  */
 export function mergeDisposition(known: Disposition | undefined, next: Disposition | null): Disposition | undefined {
+  if (next?.lifts !== undefined) {
+    const { lifts, ...bound } = next;
+    const isLifted = known !== undefined && isSuppressedForGood(known) && known.directionId === lifts;
+    return mergeDisposition(isLifted ? mergeDisposition(known, null) : known, bound);
+  }
   if (known === undefined) return next ?? undefined;
   const before = erasedThrough(known);
   if (next === null) {

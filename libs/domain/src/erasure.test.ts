@@ -1,5 +1,11 @@
 import { describe, expect, it } from 'vitest';
-import { erasureReceiptId, type Erasure, type ErasureReceipt } from './direction.js';
+import {
+  erasureDestructionId,
+  erasureReceiptId,
+  type Erasure,
+  type ErasureDestruction,
+  type ErasureReceipt,
+} from './direction.js';
 import { erasureProgress, isTooLateFor, needsApproval } from './erasure.js';
 import type { ImageId, Offset, SubjectId } from './ids.js';
 
@@ -31,6 +37,20 @@ const receipt: ErasureReceipt = {
   imageStoreEmptiedAt: why.at,
 };
 
+const destruction: ErasureDestruction = {
+  ...why,
+  directionId: erasureDestructionId(image, 5 as Offset),
+  kind: 'erasure-destruction',
+  target: { imageIds: [image] },
+  through: 5 as Offset,
+  erasedAt: why.at,
+  stores: [
+    { store: 'image-store', at: '2026-01-01T00:00:01.000Z' },
+    { store: 'images-log', at: null, marker: 9 as Offset },
+  ],
+};
+const nothing = () => undefined;
+
 describe('an erasure', () => {
   const subjects = (...ids: (string | undefined)[]) => ids as (SubjectId | undefined)[];
 
@@ -52,7 +72,7 @@ describe('an erasure', () => {
 
   it('waits for the second person, with every image', () => {
     const awaiting: Erasure = { ...decided, state: 'awaiting-approval' };
-    const { state, images: shown } = erasureProgress(awaiting, () => undefined);
+    const { state, images: shown } = erasureProgress(awaiting, nothing, nothing);
     expect(state).toBe('AWAITING_APPROVAL');
     expect(shown.map(({ imageId, outcome }) => [imageId, outcome])).toEqual([
       [image, 'awaiting-approval'],
@@ -60,9 +80,9 @@ describe('an erasure', () => {
     ]);
   });
 
-  it('is under way until each image has its receipt or is restricted instead', () => {
-    expect(erasureProgress(decided, () => undefined).state).toBe('CARRYING_OUT');
-    const underWay = erasureProgress({ ...decided, images }, () => undefined);
+  it('is under way until each image is destroyed in every store or is restricted instead', () => {
+    expect(erasureProgress(decided, nothing, nothing).state).toBe('CARRYING_OUT');
+    const underWay = erasureProgress({ ...decided, images }, nothing, nothing);
     expect(underWay.state).toBe('CARRYING_OUT');
     expect(underWay.images).toEqual([
       {
@@ -72,6 +92,8 @@ describe('an erasure', () => {
         restrictionId: null,
         source: place(5),
         receipt: { disposition: place(6), tombstone: null, imageStoreEmptiedAt: null },
+        destroyed: {},
+        destroyedAt: null,
       },
       {
         imageId: other,
@@ -80,14 +102,28 @@ describe('an erasure', () => {
         restrictionId: 'r',
         source: null,
         receipt: { disposition: null, tombstone: null, imageStoreEmptiedAt: null },
+        destroyed: {},
+        destroyedAt: null,
       },
     ]);
-    const done = erasureProgress({ ...decided, images }, (id) => (id === image ? receipt : undefined));
-    expect(done.state).toBe('DONE');
-    expect(done.images[0]).toMatchObject({
-      outcome: 'erased',
+    const receiptOf = (id: ImageId) => (id === image ? receipt : undefined);
+    const received = erasureProgress({ ...decided, images }, receiptOf, () => destruction);
+    expect(received.state).toBe('CARRYING_OUT');
+    expect(received.images[0]).toMatchObject({
+      outcome: 'erasing',
       receipt: { disposition: place(7), tombstone: place(8), imageStoreEmptiedAt: why.at },
+      destroyed: { 'image-store': '2026-01-01T00:00:01.000Z', 'images-log': null },
+      destroyedAt: null,
     });
+    const completedAt = '2026-01-01T00:00:30.000Z';
+    const whole = { ...destruction, completedAt };
+    const done = erasureProgress({ ...decided, images }, receiptOf, (_, through) =>
+      through === 5 ? whole : undefined,
+    );
+    expect(done.state).toBe('DONE');
+    expect(done.images[0]).toMatchObject({ outcome: 'erased', destroyedAt: completedAt });
+    // Whoever asked ingest must have come to the null as well: images that wait before it may be of the same id.
+    expect(erasureProgress({ ...decided, images }, nothing, () => whole).state).toBe('CARRYING_OUT');
   });
 
   it('that was decided before a hold takes the image, and only what came before its null', () => {

@@ -1,5 +1,5 @@
 /** Who must agree to an erasure, how far one has come, and which hold comes too late. */
-import type { ErasedImage, Erasure, ErasureReceipt, HeldBy } from './direction.js';
+import type { ErasedImage, Erasure, ErasureDestruction, ErasureReceipt, HeldBy } from './direction.js';
 import type { ImageId, Offset, SubjectId } from './ids.js';
 
 /**
@@ -39,15 +39,28 @@ export interface ImageProgress {
     readonly tombstone: Place | null;
     readonly imageStoreEmptiedAt: string | null;
   };
+  /** Store by store, since when it holds nothing of the image; null while it may. Empty before it is looked at. */
+  readonly destroyed: Readonly<Record<string, string | null>>;
+  /** Since when no store holds anything of the image. */
+  readonly destroyedAt: string | null;
 }
 
-/** @param receiptOf the receipt of this erasure for an image */
+/**
+ * @param receiptOf the receipt of this erasure for an image
+ * @param destructionOf what is destroyed of what came from this record of `custody.images` or before
+ */
 export function erasureProgress(
   erasure: Erasure,
   receiptOf: (id: ImageId) => ErasureReceipt | undefined,
+  destructionOf: (id: ImageId, through: Offset) => ErasureDestruction | undefined,
 ): { readonly state: ErasureState; readonly images: readonly ImageProgress[] } {
   const decided = new Map(erasure.images?.map((image) => [image.imageId, image]));
-  const images = erasure.target.imageIds.map((id) => imageProgress(erasure, id, decided.get(id), receiptOf(id)));
+  const images = erasure.target.imageIds.map((id) => {
+    const receipt = receiptOf(id);
+    const through = (receipt?.source ?? decided.get(id)?.source)?.offset;
+    const destruction = through === undefined ? undefined : destructionOf(id, through);
+    return imageProgress(erasure, id, decided.get(id), receipt, destruction);
+  });
   const isDone = images.every(({ outcome }) => outcome === 'erased' || outcome === 'restricted-instead');
   const state = erasure.state === 'awaiting-approval' ? 'AWAITING_APPROVAL' : isDone ? 'DONE' : 'CARRYING_OUT';
   return { state, images };
@@ -58,6 +71,7 @@ function imageProgress(
   imageId: ImageId,
   decided: ErasedImage | undefined,
   receipt: ErasureReceipt | undefined,
+  destruction: ErasureDestruction | undefined,
 ): ImageProgress {
   const common = { imageId, heldBy: decided?.heldBy ?? [], restrictionId: decided?.restrictionId ?? null };
   const receiptOfStores = {
@@ -67,9 +81,11 @@ function imageProgress(
   };
   return {
     ...common,
-    outcome: outcomeOf(erasure, decided, receipt),
+    outcome: outcomeOf(erasure, decided, receipt, destruction),
     source: receipt?.source ?? decided?.source ?? null,
     receipt: receiptOfStores,
+    destroyed: Object.fromEntries((destruction?.stores ?? []).map(({ store, at }) => [store, at])),
+    destroyedAt: destruction?.completedAt ?? null,
   };
 }
 
@@ -77,10 +93,11 @@ function outcomeOf(
   erasure: Erasure,
   decided: ErasedImage | undefined,
   receipt: ErasureReceipt | undefined,
+  destruction: ErasureDestruction | undefined,
 ): ImageProgress['outcome'] {
   if (erasure.state === 'awaiting-approval') return 'awaiting-approval';
   if (decided?.outcome === 'restricted-instead') return 'restricted-instead';
-  return receipt === undefined ? 'erasing' : 'erased';
+  return receipt === undefined || destruction?.completedAt === undefined ? 'erasing' : 'erased';
 }
 
 /**

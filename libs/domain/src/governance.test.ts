@@ -245,6 +245,45 @@ describe('an override', () => {
   });
 });
 
+describe('which gallery is searched', () => {
+  const third = '0123456789abcdef' as ModelId;
+  const turn = (from: ModelId, to: ModelId, lacking = 0) =>
+    ({ type: 'GALLERY_SWITCHED', by: 'a', from, to, lacking }) as const;
+  const retire = (modelId: ModelId, inForce: ModelId) =>
+    ({ type: 'GALLERY_RETIRED', by: 'a', modelId, inForce }) as const;
+  const destroyed = (modelId: ModelId) => ({ type: 'GALLERY_DESTROYED', by: 'b', modelId }) as const;
+
+  it('is what the deployment names until somebody switches, and then what was switched to last', () => {
+    expect(NOTHING_DECIDED.gallery).toBeNull();
+    const { state, refused } = foldAll(turn(model, other, 3), turn(other, model), turn(model, other, 4));
+    expect(refused).toEqual(['', '', '']);
+    const switched = { by: 'a', at: at(2), reason: 'reason 2' };
+    expect(state.gallery).toEqual({ modelId: other, from: model, lacking: 4, switched });
+  });
+
+  it('is not changed by whoever checked against another one than is in force now', () => {
+    const { state, refused } = foldAll(turn(model, other), turn(model, third), turn(other, other), turn(third, other));
+    expect(refused).toEqual(['', 'GALLERY_SWITCHED_MEANWHILE', 'GALLERY_IN_FORCE', 'GALLERY_IN_FORCE']);
+    expect(state.gallery?.modelId).toBe(other);
+  });
+
+  it('is never one that is to be destroyed', () => {
+    const { state, refused } = foldAll(retire(other, model), turn(model, other), retire(other, model));
+    expect(refused).toEqual(['', 'GALLERY_RETIRED_BEFORE', 'GALLERY_RETIRED_BEFORE']);
+    expect(state.gallery).toBeNull();
+  });
+
+  it('cannot be retired, whatever whoever retires it takes for the one in force', () => {
+    expect(foldAll(retire(model, model)).refused).toEqual(['GALLERY_IN_FORCE']);
+    expect(foldAll(turn(model, other), retire(other, model)).refused).toEqual(['', 'GALLERY_IN_FORCE']);
+  });
+
+  it('can be built again after it was destroyed, which is for what was retired alone', () => {
+    const { refused } = foldAll(destroyed(other), retire(other, model), destroyed(other), turn(model, other));
+    expect(refused).toEqual(['GALLERY_NOT_RETIRED', '', '', '']);
+  });
+});
+
 it('a decision that is written twice counts once, and one that was refused may come again', () => {
   const first = decision(suspend('a'), 0);
   const state = foldGovernance(NOTHING_DECIDED, first, at(0));

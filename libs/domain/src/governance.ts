@@ -5,6 +5,8 @@
  *     suspension   one person suspends; two different people lift
  *     thresholds   PROPOSED ─ another person approves ─▶ in force, and every older proposal lapses
  *     override     PROPOSED ─ another person approves ─▶ IN_FORCE ─ one person ends it ─▶ ENDED
+ *     gallery      of one model is in force ─ one person switches ─▶ of the other is; one that is not can be RETIRED, and
+ *                  when it has been destroyed, it can be built again
  *
  * The order of the log decides. Every replica folds the same records with this function; a decision that is not legal in
  * the state that it meets changes nothing, everywhere, for the same reason.
@@ -36,6 +38,12 @@ export type GovernanceDecision = DecisionBase &
     | { readonly type: 'OVERRIDE_PROPOSED'; readonly modelId: ModelId; readonly authority: string }
     | { readonly type: 'OVERRIDE_APPROVED'; readonly overrideId: string }
     | { readonly type: 'OVERRIDE_ENDED'; readonly overrideId: string }
+    /** `lacking`: images that the gallery of `to` lacks, as the one who decided was told and has accepted. */
+    | { readonly type: 'GALLERY_SWITCHED'; readonly from: ModelId; readonly to: ModelId; readonly lacking: number }
+    /** `inForce`: as the one who decided was told. */
+    | { readonly type: 'GALLERY_RETIRED'; readonly modelId: ModelId; readonly inForce: ModelId }
+    /** Nothing of a retired gallery is left. */
+    | { readonly type: 'GALLERY_DESTROYED'; readonly modelId: ModelId }
   );
 
 /** Who said so, and when the log took it. */
@@ -79,11 +87,24 @@ export interface ModelOverride {
   readonly ended: Said | null;
 }
 
+/** Which model's gallery is searched since somebody has switched. */
+export interface GallerySwitch {
+  readonly modelId: ModelId;
+  /** The one before, to which it can be switched back. */
+  readonly from: ModelId;
+  readonly lacking: number;
+  readonly switched: Said;
+}
+
 export interface GovernanceState {
   readonly suspensions: ReadonlyMap<SearchKind, Suspension>;
   /** By version, ascending. */
   readonly thresholds: ReadonlyMap<number, ThresholdVersion>;
   readonly overrides: ReadonlyMap<string, ModelOverride>;
+  /** Null until the first switch: then what the deployment names is in force. */
+  readonly gallery: GallerySwitch | null;
+  /** Galleries that are to be destroyed, and why. */
+  readonly retired: ReadonlyMap<ModelId, Said>;
   /** Every decision that counted, by its id. */
   readonly accepted: ReadonlyMap<string, GovernanceDecision>;
 }
@@ -92,6 +113,8 @@ export const NOTHING_DECIDED: GovernanceState = {
   suspensions: new Map(),
   thresholds: new Map(),
   overrides: new Map(),
+  gallery: null,
+  retired: new Map(),
   accepted: new Map(),
 };
 
@@ -100,7 +123,8 @@ export const NOTHING_DECIDED: GovernanceState = {
  *
  * @param at when the log took it, ISO 8601
  * @throws Refusal DECISION_REPEATED; NOT_SUSPENDED; THRESHOLDS_INVALID, THRESHOLDS_NOT_FOUND, THRESHOLDS_NOT_PROPOSED,
- *   THRESHOLDS_DEPLOYED_BEFORE; OVERRIDE_NOT_FOUND, OVERRIDE_NOT_PROPOSED, OVERRIDE_ENDED_BEFORE; APPROVER_NOT_DISTINCT
+ *   THRESHOLDS_DEPLOYED_BEFORE; OVERRIDE_NOT_FOUND, OVERRIDE_NOT_PROPOSED, OVERRIDE_ENDED_BEFORE; APPROVER_NOT_DISTINCT;
+ *   GALLERY_IN_FORCE, GALLERY_SWITCHED_MEANWHILE, GALLERY_RETIRED_BEFORE, GALLERY_NOT_RETIRED
  */
 export function foldGovernance(state: GovernanceState, decision: GovernanceDecision, at: string): GovernanceState {
   if (state.accepted.has(decision.decisionId)) {
@@ -168,7 +192,46 @@ function fold(state: GovernanceState, decision: GovernanceDecision, said: Said):
       if (override.state === 'ended') throw new Refusal('OVERRIDE_ENDED_BEFORE', 'The override was ended before.');
       return withOverride(state, { ...override, state: 'ended', ended: said });
     }
+    case 'GALLERY_SWITCHED':
+      return switchGallery(state, decision, said);
+    case 'GALLERY_RETIRED': {
+      const { modelId, inForce } = decision;
+      if (modelId === (state.gallery?.modelId ?? inForce)) throw galleryInForce(modelId);
+      if (state.retired.has(modelId)) throw retiredBefore(modelId);
+      return { ...state, retired: withEntry(state.retired, modelId, said) };
+    }
+    case 'GALLERY_DESTROYED': {
+      if (!state.retired.has(decision.modelId)) {
+        throw new Refusal('GALLERY_NOT_RETIRED', `The gallery of model ${decision.modelId} is not retired.`);
+      }
+      const retired = new Map(state.retired);
+      retired.delete(decision.modelId);
+      return { ...state, retired };
+    }
   }
+}
+
+function switchGallery(
+  state: GovernanceState,
+  { from, to, lacking }: GovernanceDecision & { readonly type: 'GALLERY_SWITCHED' },
+  said: Said,
+): GovernanceState {
+  const inForce = state.gallery?.modelId ?? from;
+  if (to === inForce) throw galleryInForce(to);
+  // What was checked before the switch was checked against another gallery.
+  if (from !== inForce) {
+    throw new Refusal('GALLERY_SWITCHED_MEANWHILE', `The gallery of model ${inForce} is in force now, not of ${from}.`);
+  }
+  if (state.retired.has(to)) throw retiredBefore(to);
+  return { ...state, gallery: { modelId: to, from, lacking, switched: said } };
+}
+
+function galleryInForce(model: ModelId): Refusal {
+  return new Refusal('GALLERY_IN_FORCE', `The gallery of model ${model} is in force.`);
+}
+
+function retiredBefore(model: ModelId): Refusal {
+  return new Refusal('GALLERY_RETIRED_BEFORE', `The gallery of model ${model} is retired: it is to be destroyed.`);
 }
 
 function lift(state: GovernanceState, kind: SearchKind, said: Said): GovernanceState {

@@ -17,12 +17,16 @@ const UUID = /^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}$/;
 const DIGITS = /^\d+$/;
 const MODEL_ID = /^[0-9a-f]{16}$/;
 
+export function isImageId(text: string): text is ImageId {
+  return EXTERNAL_ID.test(text);
+}
+
 /** @throws Refusal BAD_IMAGE_ID */
 export function imageId(text: string): ImageId {
-  if (!EXTERNAL_ID.test(text)) {
+  if (!isImageId(text)) {
     throw new Refusal('BAD_IMAGE_ID', 'An imageId is 1 to 128 printable ASCII characters without spaces.');
   }
-  return text as ImageId;
+  return text;
 }
 
 /** @throws Refusal BAD_SUBJECT_ID */

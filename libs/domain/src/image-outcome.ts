@@ -1,6 +1,6 @@
 /** What became of a custody image. Every record on `custody.images` ends as exactly one of these. */
 import type { HeldBy } from './direction.js';
-import type { FaceBox } from './face.js';
+import type { DescribedFace, FaceBox, UprightPicture } from './face.js';
 import type { ImageId, ModelId, Offset } from './ids.js';
 
 interface OutcomeBase {
@@ -22,12 +22,20 @@ export type ImageOutcome = OutcomeBase &
         readonly facesFound: number;
         readonly embeddingNorm: number;
         readonly warnings: readonly string[];
+        /** The warnings in words that a person can act on, in their order. */
+        readonly advice?: readonly string[];
+        /** Clockwise degrees by which the picture was turned, after what EXIF says, so as to be upright. */
+        readonly rotation?: UprightPicture['rotation'];
       }
     | {
         readonly outcome: 'refused';
         readonly code: string;
         readonly detail: string;
-        readonly faces?: readonly { readonly index: number; readonly box: FaceBox; readonly confidence: number }[];
+        readonly faces?: readonly DescribedFace[];
+        /** What the boxes of `faces` are given in. */
+        readonly picture?: UprightPicture;
+        /** Of QUALITY_TOO_LOW: what was too low. */
+        readonly reasons?: readonly string[];
       }
     /** Not the image's fault: put aside as a dead letter, and can be replayed. */
     | { readonly outcome: 'failed'; readonly code: string; readonly detail: string }

@@ -3,7 +3,7 @@
  * with the next version; the state follows from them alone.
  */
 import type { DispositionKind } from './disposition.js';
-import type { FaceBox, FaceChoice } from './face.js';
+import type { DescribedFace, FaceChoice, UprightPicture } from './face.js';
 import type { SearchId } from './ids.js';
 import type { RetrospectiveSearchRequest } from './retrospective-request.js';
 import type { FoundAnswer } from './search-answer.js';
@@ -14,12 +14,6 @@ export interface RetrospectiveRules {
   readonly version: number;
   /** Whether a second operator reviews a possible match before the investigating officer does. */
   readonly peerReview: boolean;
-}
-
-export interface ProbeFace {
-  readonly index: number;
-  readonly box: FaceBox;
-  readonly confidence: number;
 }
 
 export const OPERATOR_OUTCOMES = ['no-match', 'inconclusive', 'possible-match'] as const;
@@ -54,7 +48,12 @@ export type RetrospectiveEvent = EventBase &
         readonly probeSha256: string;
         readonly rules: RetrospectiveRules;
       }
-    | { readonly type: 'FACE_CHOICE_NEEDED'; readonly faces: readonly ProbeFace[] }
+    | {
+        readonly type: 'FACE_CHOICE_NEEDED';
+        readonly faces: readonly DescribedFace[];
+        /** What the boxes are given in. Absent from events of a time when pictures were not judged. */
+        readonly picture?: UprightPicture;
+      }
     | { readonly type: 'FACE_CHOSEN'; readonly face: FaceChoice }
     | { readonly type: 'SEARCH_STARTED' | 'SEARCH_RETRIED' | 'PARTIAL_REVIEW_CHOSEN' }
     | { readonly type: 'CANDIDATES_FOUND' | 'NO_CANDIDATES_FOUND' | 'SEARCH_PARTIAL'; readonly answer: FoundAnswer }

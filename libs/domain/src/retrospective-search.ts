@@ -15,12 +15,12 @@
  */
 import type { DispositionKind } from './disposition.js';
 import { Refusal } from './errors.js';
+import type { DescribedFace, UprightPicture } from './face.js';
 import type { SearchId } from './ids.js';
 import type {
   OfficerReviewOutcome,
   OperatorReviewOutcome,
   PeerReviewOutcome,
-  ProbeFace,
   RetrospectiveEvent,
   RetrospectiveEventType,
   RetrospectiveRules,
@@ -159,7 +159,9 @@ export interface RetrospectiveSearch {
   readonly rules: RetrospectiveRules;
   readonly receivedAt: string;
   readonly updatedAt: string;
-  readonly faces?: readonly ProbeFace[];
+  readonly faces?: readonly DescribedFace[];
+  /** What the boxes of `faces` are given in. */
+  readonly picture?: UprightPicture;
   /** Of the last run. */
   readonly answer?: FoundAnswer;
   readonly failure?: { readonly code: string; readonly detail: string };
@@ -310,7 +312,7 @@ function applied(
   const { version, by, at } = event;
   switch (event.type) {
     case 'FACE_CHOICE_NEEDED':
-      return { ...search, faces: event.faces };
+      return { ...search, faces: event.faces, ...(event.picture !== undefined && { picture: event.picture }) };
     case 'FACE_CHOSEN':
       return asOperator({ ...search, request: { ...search.request, face: event.face } }, by);
     case 'SEARCH_STARTED':

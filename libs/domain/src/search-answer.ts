@@ -1,5 +1,6 @@
 /** The answer to a search, as it is given over HTTP and written into `searches.events.v1`. */
-import type { FaceBox } from './face.js';
+import type { FaceBox, UprightPicture } from './face.js';
+import type { QualityReport } from './face-quality.js';
 import type { GalleryCandidate, UsedMode } from './gallery.js';
 import type { ImageId, ModelId, Offset, SearchId, SubjectId } from './ids.js';
 
@@ -24,18 +25,15 @@ export interface FoundCandidate extends Candidate {
 }
 
 export interface ProbeReport {
-  readonly quality: ProbeQuality;
+  readonly quality: QualityReport;
+  /** Of the upright picture. */
   readonly faceBox: FaceBox;
   readonly facesFound: number;
-}
-
-export interface ProbeQuality {
-  readonly eyeDistancePx: number;
-  /** L2 norm of the embedding before normalising; below about 2.8 one genuine probe in eleven is missed. */
-  readonly embeddingNorm: number;
-  readonly detectionConfidence: number;
-  /** In words that an operator can act on. */
-  readonly warnings: readonly string[];
+  /**
+   * Clockwise degrees by which the picture was turned, after what EXIF says, so as to be upright. Absent from answers of a
+   * time when pictures were not judged.
+   */
+  readonly rotation?: UprightPicture['rotation'];
 }
 
 export interface GalleryReport {
@@ -49,6 +47,10 @@ export interface GalleryReport {
   readonly partitionsMissing: readonly number[];
   /** Partitions answered only by a replica that was more than the freshness bound behind. */
   readonly partitionsStale: readonly number[];
+  /** Partitions with images that could not be searched, as their templates cannot be used. Empty when the answer is complete. */
+  readonly partitionsIncomplete: readonly number[];
+  /** How many such images. */
+  readonly unusable: number;
 }
 
 /** What two people have decided in place of an approved evaluation, as every answer under it shows. */

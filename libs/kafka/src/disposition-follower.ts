@@ -7,9 +7,9 @@ import { CUSTODY_DISPOSITIONS } from '#contracts/topics.js';
 import { mergeDisposition, saysLess, type Disposition } from '#domain/disposition.js';
 import { describeError } from '#domain/errors.js';
 import { TEMPLATE_PARTITIONS } from '#domain/gallery.js';
-import { offset, type ImageId } from '#domain/ids.js';
+import { offset, type ImageId, type Offset } from '#domain/ids.js';
 import type { KafkaClient } from './kafka-client.js';
-import type { KafkaLog, KafkaRecord } from './kafka-record.js';
+import type { KafkaLog, KafkaRecord, RecordPosition } from './kafka-record.js';
 import type { LogReader } from './log-reader.js';
 
 /** Records that are in the topic and not yet handled, over all partitions. */
@@ -29,6 +29,7 @@ export interface DispositionChange {
 
 export class DispositionFollower {
   private readonly dispositions = new Map<ImageId, Disposition>();
+  private readonly places = new Map<ImageId, RecordPosition>();
   private readonly reader: LogReader;
   private readonly listeners: ((changes: readonly DispositionChange[]) => void)[] = [];
 
@@ -63,6 +64,11 @@ export class DispositionFollower {
     return this.dispositions.get(id);
   }
 
+  /** Of the last record about the image that was read: whoever has read that far knows what is in force. */
+  placeOf(id: ImageId): RecordPosition | undefined {
+    return this.places.get(id);
+  }
+
   /** Every disposition in force. */
   all(): Iterable<Disposition> {
     return this.dispositions.values();
@@ -76,6 +82,11 @@ export class DispositionFollower {
   /** The record's place in the log: a reader that has passed it knows the disposition. */
   hasRead(partition: number, recordOffset: number): boolean {
     return this.reader.progress(partition).nextOffset > recordOffset;
+  }
+
+  /** By partition, exclusive: what every record below it says has been handed on. */
+  nextOffsets(): ReadonlyMap<number, Offset> {
+    return this.reader.nextOffsets();
   }
 
   lagRecords(): number {
@@ -92,6 +103,8 @@ export class DispositionFollower {
     const inForce = mergeDisposition(this.dispositions.get(id), written);
     if (inForce === undefined) this.dispositions.delete(id);
     else this.dispositions.set(id, inForce);
+    if (inForce === undefined) this.places.delete(id);
+    else this.places.set(id, { partition: record.partition, offset: record.offset });
     return { imageId: id, disposition: inForce ?? null, outlivesRecord: saysLess(written, inForce) };
   }
 

@@ -4,6 +4,7 @@
  * - A {@link Publisher} writes records, batched per tick, acknowledged by all replicas, in order per partition.
  * - A {@link LogReader} reads fixed partitions from known offsets, commits nothing, and says how far it has read.
  * - A {@link GroupConsumer} shares a topic's partitions with the other members of its group.
+ * - A {@link RecordLookup} says whether single records are in a log still.
  * - A {@link TopicAdmin} creates and checks topics.
  *
  * Everything survives a broker that goes away and comes back; delivery is at least once.
@@ -15,6 +16,7 @@ import type { KafkaLog } from './kafka-record.js';
 import { applyKafkajsWorkarounds } from './kafkajs-workarounds.js';
 import { LogReader, type LogReaderOptions } from './log-reader.js';
 import { Publisher, type PublisherOptions } from './publisher.js';
+import { RecordLookup } from './record-lookup.js';
 import { TopicAdmin } from './topic-admin.js';
 
 export interface KafkaClientOptions {
@@ -68,6 +70,10 @@ export class KafkaClient {
 
   groupConsumer(options: GroupConsumerOptions): GroupConsumer {
     return this.track((closed) => new GroupConsumer(this.kafka, this.log, options, closed));
+  }
+
+  recordLookup(): RecordLookup {
+    return this.track((closed) => new RecordLookup(this.kafka, closed));
   }
 
   topicAdmin(): TopicAdmin {

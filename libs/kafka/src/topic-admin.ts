@@ -3,9 +3,9 @@
  * changed: a keyed topic that grows sends the same key to another partition.
  */
 import kafkajs, { type Admin, type Kafka } from 'kafkajs';
-import type { DesiredTopic } from '#contracts/topics.js';
+import { generationOf, type DesiredTopic } from '#contracts/topics.js';
 import { describeError, Failure } from '#domain/errors.js';
-import type { Offset } from '#domain/ids.js';
+import type { ModelId, Offset } from '#domain/ids.js';
 import { backoffMs, pause, within } from './backoff.js';
 import type { KafkaLog } from './kafka-record.js';
 import type { LogEnds } from './kafka-connection.js';
@@ -109,6 +109,42 @@ export class TopicAdmin {
           { low: Number(low) as Offset, high: Number(high) as Offset },
         ]),
       );
+    });
+  }
+
+  /** The models that have a gallery here: whatever is erased goes from each. @throws Failure KAFKA_UNAVAILABLE */
+  async generations(): Promise<readonly ModelId[]> {
+    return this.withAdmin(async (admin) =>
+      (await admin.listTopics()).flatMap((name) => generationOf(name) ?? []).sort(),
+    );
+  }
+
+  /**
+   * By partition, how far a consumer group has handled a topic, exclusive; a partition of which it has committed nothing
+   * is missing.
+   *
+   * @throws Failure KAFKA_UNAVAILABLE, TOPIC_CHANGE_FAILED
+   */
+  async groupOffsets(groupId: string, topic: string): Promise<Map<number, Offset>> {
+    return this.withAdmin(async (admin) => {
+      const [found] = await admin.fetchOffsets({ groupId, topics: [topic] });
+      const committed = (found?.partitions ?? []).filter(({ offset }) => Number(offset) >= 0);
+      return new Map(committed.map(({ partition, offset }) => [partition, Number(offset) as Offset]));
+    });
+  }
+
+  /**
+   * Deletes what is there of these topics and of the group, records, offsets and all.
+   *
+   * @throws Failure KAFKA_UNAVAILABLE, TOPIC_CHANGE_FAILED
+   */
+  async deleteTopics(names: readonly string[], groupId: string): Promise<void> {
+    await this.withAdmin(async (admin) => {
+      const found = new Set(await admin.listTopics());
+      const topics = names.filter((name) => found.has(name));
+      if (topics.length > 0) await admin.deleteTopics({ topics, timeout: CALL_TIMEOUT_MS });
+      const { groups } = await admin.listGroups();
+      if (groups.some((group) => group.groupId === groupId)) await admin.deleteGroups([groupId]);
     });
   }
 

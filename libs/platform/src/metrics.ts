@@ -9,6 +9,9 @@ const LATENCY_BUCKETS_SECONDS = [0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0
 /** From a lone image to an image that waited behind a bulk enrolment. */
 const ENROL_BUCKETS_SECONDS = [0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 300, 1800];
 
+/** From the local profile's compaction to two days, the bound of production's. */
+const DESTRUCTION_BUCKETS_SECONDS = [5, 10, 20, 30, 45, 60, 120, 600, 3_600, 21_600, 86_400, 172_800];
+
 /** What all services report: the process, its event loop and how far behind the log it is. */
 export class Metrics {
   readonly registry = new Registry();
@@ -29,6 +32,13 @@ export class IngestMetrics extends Metrics {
   readonly imagesTotal = new Counter({
     name: 'custody_images_total',
     help: 'Records on custody.images by what became of them',
+    labelNames: ['outcome', 'reason'],
+    registers: [this.registry],
+  });
+
+  readonly generationImagesTotal = new Counter({
+    name: 'custody_generation_images_total',
+    help: 'Records of the running gallery by what became of them in the gallery that is built beside it',
     labelNames: ['outcome', 'reason'],
     registers: [this.registry],
   });
@@ -87,6 +97,41 @@ export class IndexMetrics extends Metrics {
     registers: [this.registry],
   });
 
+  readonly galleryTombstoneRatio = new Gauge({
+    name: 'custody_gallery_tombstone_ratio',
+    help: 'Deleted nodes of the graph as a share of all; it is built anew above a fifth',
+    labelNames: ['shard'],
+    registers: [this.registry],
+  });
+
+  readonly galleryPendingTemplates = new Gauge({
+    name: 'custody_gallery_pending_templates',
+    help: 'Templates that are not in the graph yet, and are looked at one by one',
+    labelNames: ['shard'],
+    registers: [this.registry],
+  });
+
+  readonly galleryRecallRatio = new Gauge({
+    name: 'custody_gallery_recall_ratio',
+    help: 'Share of the exact answers that the approximate ones had, over the last sampled searches',
+    labelNames: ['shard'],
+    registers: [this.registry],
+  });
+
+  readonly galleryMateTop1Ratio = new Gauge({
+    name: 'custody_gallery_mate_top1_ratio',
+    help: 'Share of the last sampled approximate searches whose first candidate was the exact one',
+    labelNames: ['shard'],
+    registers: [this.registry],
+  });
+
+  readonly galleryRecallSamplesTotal = new Counter({
+    name: 'custody_gallery_recall_samples_total',
+    help: 'Approximate searches that were done again exactly',
+    labelNames: ['shard'],
+    registers: [this.registry],
+  });
+
   readonly galleryQueriesExpiredTotal = new Counter({
     name: 'custody_gallery_queries_expired_total',
     help: 'Gallery queries that were read after their deadline and not answered',
@@ -97,6 +142,20 @@ export class IndexMetrics extends Metrics {
     name: 'custody_gallery_repairs_total',
     help: 'Records that this shard put back because a late one had overwritten them in the log, by kind',
     labelNames: ['kind'],
+    registers: [this.registry],
+  });
+
+  readonly galleryUnusableImages = new Gauge({
+    name: 'custody_gallery_unusable_images',
+    help: 'Images that are not searched because their last template record cannot be used',
+    labelNames: ['shard'],
+    registers: [this.registry],
+  });
+
+  readonly snapshotProblem = new Gauge({
+    name: 'custody_snapshot_problem',
+    help: '1 while the last snapshot of a shard could not be written, by code',
+    labelNames: ['shard', 'code'],
     registers: [this.registry],
   });
 
@@ -215,6 +274,46 @@ export class QueryMetrics extends Metrics {
     name: 'custody_searches_incomplete_total',
     help: 'Searches whose answer misses a part of the gallery',
     labelNames: ['kind'],
+    registers: [this.registry],
+  });
+
+  readonly generationLagRecords = new Gauge({
+    name: 'custody_generation_lag_records',
+    help: 'Records of the running gallery that are not yet in the gallery that is built beside it',
+    labelNames: ['model'],
+    registers: [this.registry],
+  });
+
+  readonly generationGapRecords = new Gauge({
+    name: 'custody_generation_gap_records',
+    help: 'Images that the gallery that is built beside the running one lacks',
+    labelNames: ['model'],
+    registers: [this.registry],
+  });
+
+  readonly galleryDigestMismatch = new Gauge({
+    name: 'custody_gallery_digest_mismatch',
+    help: '1 while two replicas that have read this partition equally far hold different things of it',
+    labelNames: ['partition'],
+    registers: [this.registry],
+  });
+
+  readonly erasuresPending = new Gauge({
+    name: 'custody_erasures_pending',
+    help: 'Images that are erased and not yet destroyed in every store',
+    registers: [this.registry],
+  });
+
+  readonly erasuresLate = new Gauge({
+    name: 'custody_erasures_late',
+    help: 'Images that are erased and were not destroyed in every store within the bound',
+    registers: [this.registry],
+  });
+
+  readonly erasureDestructionSeconds = new Histogram({
+    name: 'custody_erasure_destruction_seconds',
+    help: 'From an erasure taking effect to the last store having destroyed the image',
+    buckets: DESTRUCTION_BUCKETS_SECONDS,
     registers: [this.registry],
   });
 

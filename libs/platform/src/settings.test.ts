@@ -2,7 +2,7 @@ import { join, resolve } from 'node:path';
 import { describe, expect, it } from 'vitest';
 import { codeOf } from '#domain/codes-for-tests.js';
 import type { Failure } from '#domain/errors.js';
-import { readSettings, SETTINGS } from './settings.js';
+import { readSettings, SETTINGS, indexReplicaId } from './settings.js';
 
 describe('settings', () => {
   it('have a default each, so that an empty environment is enough', () => {
@@ -21,6 +21,15 @@ describe('settings', () => {
     });
     expect(settings.INFERENCE_CONCURRENCY).toBeGreaterThan(0);
     expect(settings.REPLICA_ID).toMatch(/^[\w.-]{1,64}$/);
+  });
+
+  it('name an index process the same after a restart, and another folder’s otherwise', () => {
+    const name = (environment: NodeJS.ProcessEnv): string => indexReplicaId(readSettings(environment), environment);
+    expect(name({ DATA_DIR: '/a' })).toBe(name({ DATA_DIR: '/a' }));
+    expect(name({ DATA_DIR: '/a' })).toMatch(/^[\w.-]{1,64}$/);
+    expect(name({ DATA_DIR: '/a' })).not.toContain(String(process.pid));
+    expect(name({ DATA_DIR: '/b' })).not.toBe(name({ DATA_DIR: '/a' }));
+    expect(name({ DATA_DIR: '/a', REPLICA_ID: 'r-1' })).toBe('r-1');
   });
 
   it('that follow from another follow the given one', () => {

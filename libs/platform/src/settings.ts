@@ -2,6 +2,7 @@
  * Every setting, in one table: the name in the environment, what it means, its default. Read and checked once, at start;
  * docs/configuration.md is compared with this table by a test.
  */
+import { createHash } from 'node:crypto';
 import { isIPv4 } from 'node:net';
 import { availableParallelism, hostname } from 'node:os';
 import { dirname, join, resolve } from 'node:path';
@@ -12,6 +13,11 @@ import { TEMPLATE_PARTITIONS } from '#domain/gallery.js';
 /** In digits: coercion alone takes a blank for 0, and 0x50 for a port. */
 const count = (min: number, max: number): z.ZodType<number> =>
   z.string().regex(/^\d+$/, 'must be a whole number').transform(Number).pipe(z.number().min(min).max(max));
+const share = z
+  .string()
+  .regex(/^(\d+(\.\d+)?|\.\d+)$/, 'must be a number from 0 to 1')
+  .transform(Number)
+  .pipe(z.number().min(0).max(1));
 const port = count(0, 65_535);
 const list = z
   .string()
@@ -69,6 +75,7 @@ export const SETTINGS = {
   QUERY_PORT: setting(port, '8080', 'HTTP port of the query service.'),
   INGEST_PORT: setting(port, '8081', 'HTTP port of the ingest service.'),
   INDEX_PORT: setting(port, '8082', 'HTTP port of the index service.'),
+  GENERATION_PORT: setting(port, '8079', 'HTTP port of the process that builds the gallery of the next model.'),
   LOG_LEVEL: setting(
     z.enum(['debug', 'info', 'warn', 'error']),
     'info',
@@ -79,6 +86,12 @@ export const SETTINGS = {
     (text) => join(text('DATA_DIR'), 'model-pack'),
     'Folder of the model pack: its manifest and files, checked by hash at start.',
     '`DATA_DIR/model-pack`',
+  ),
+  NEXT_MODEL_PACK_DIR: setting(
+    z.string(),
+    (text) => join(text('DATA_DIR'), 'next-model-pack'),
+    'Folder of the model pack of the gallery that is built beside the running one. The query service loads what is put there, and lets go of what is taken away, without a restart.',
+    '`DATA_DIR/next-model-pack`',
   ),
   INFERENCE_CONCURRENCY: setting(
     count(1, 64),
@@ -108,15 +121,17 @@ export const SETTINGS = {
     '0',
     'Which shard this index process holds: template partitions p with p mod S = SHARD.',
   ),
+  REPLICAS: setting(
+    count(1, 8),
+    '1',
+    'Index processes that `npm start` runs for each shard. In production each replica is a pod of its own.',
+  ),
   WORKERS: setting(count(1, 24), '1', 'Worker threads that an index process splits its partitions over.'),
   REPLICA_ID: setting(
     z.string().regex(/^[\w.-]{1,64}$/),
-    () =>
-      `${hostname()
-        .slice(0, 40)
-        .replace(/[^\w.-]/g, '-')}-${process.pid}`,
-    'Name of this process in replies and logs.',
-    'host name and process id',
+    () => `${hostNameInId()}-${process.pid}`,
+    'Name of this process in replies, reports and logs. That of an index process must stay the same when it is started again.',
+    'host name and process id; of an index process host name, shard and a hash of `SNAPSHOT_DIR`',
   ),
   SNAPSHOT_DIR: setting(
     z.string(),
@@ -125,10 +140,20 @@ export const SETTINGS = {
     '`DATA_DIR/snapshots/shard-<SHARD>-of-<SHARDS>`',
   ),
   SNAPSHOT_INTERVAL_SECONDS: setting(count(1, 86_400), '300', 'Seconds between snapshots while templates change.'),
+  REPLICA_REPORT_SECONDS: setting(
+    count(1, 60),
+    '5',
+    'Seconds between the reports of an index process on what it holds and what it has destroyed.',
+  ),
   AUTO_EXACT_MAX_TEMPLATES: setting(
     count(0, 100_000_000),
     '100000',
-    'Templates a worker up to which `auto` searches exactly; above it, approximately.',
+    'Templates a worker up to which `auto` searches exactly; above it, approximately. `npm run bench -- engines` says what to set.',
+  ),
+  RECALL_SAMPLE_SHARE: setting(
+    share,
+    '0.01',
+    'Share of the approximate searches that are done again exactly, from 0 to 1, to measure what the graph finds.',
   ),
   OPERATOR_SEARCH_MODE: setting(
     z.enum(['auto', 'exact', 'approximate']),
@@ -154,6 +179,13 @@ export const SETTINGS = {
     count(1, 1_000),
     '10',
     'Images of one person that one person may erase; more than these, or images of several people, take two. As many as a person’s stays in custody make.',
+  ),
+  ERASURE_DESTRUCTION_SECONDS: setting(
+    count(1, 31_536_000),
+    // What compaction takes, see desiredTopics.
+    (text) => (text('TOPIC_PROFILE') === 'production' ? '172800' : '60'),
+    'Within so many seconds what is erased is destroyed in every store; an erasure that takes longer is late, and alarmed.',
+    '60; 172800 (two days) with `TOPIC_PROFILE=production`',
   ),
   PEER_REVIEW: setting(
     z.enum(['on', 'off']),
@@ -256,6 +288,23 @@ export const SETTINGS = {
 
 export type SettingName = keyof typeof SETTINGS;
 export type Settings = { readonly [Name in SettingName]: z.infer<(typeof SETTINGS)[Name]['schema']> };
+
+/**
+ * The name of an index process, where none is given: the same after a restart, because what it has destroyed is known by
+ * it. Host and snapshot folder tell replicas apart, as no two share a folder; a StatefulSet's host name is its pod's.
+ */
+export function indexReplicaId(settings: Settings, environment: NodeJS.ProcessEnv = process.env): string {
+  const own: SettingName = 'REPLICA_ID';
+  if ((environment[own] ?? '') !== '') return settings[own];
+  const folder = createHash('sha256').update(resolve(settings.SNAPSHOT_DIR)).digest('hex').slice(0, 8);
+  return `${hostNameInId()}-shard-${settings.SHARD}-of-${settings.SHARDS}-${folder}`;
+}
+
+function hostNameInId(): string {
+  return hostname()
+    .slice(0, 32)
+    .replace(/[^\w.-]/g, '-');
+}
 
 /**
  * @throws Failure BAD_SETTING naming the variable, what it holds and what it may hold; LOCAL_ISSUER_NOT_LOOPBACK when

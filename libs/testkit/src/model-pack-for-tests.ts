@@ -2,7 +2,7 @@
 import { join } from 'node:path';
 import { CodedError, describeError } from '#domain/errors.js';
 import { fetchModelPack } from '#face/model-pack-fetch.js';
-import { modelIdOf, readModelPackManifest, type ModelPack } from '#face/model-pack.js';
+import type { ModelPack } from '#face/model-pack.js';
 import { fetchSamplePhotographs, readSampleManifest, type SamplePhotographs } from '#face/sample-manifest.js';
 import { cacheFolder } from '#platform/cache-folder.js';
 
@@ -11,15 +11,17 @@ const REPOSITORY = join(import.meta.dirname, '../../..');
 export const DEFAULT_PACK_MANIFEST = join(REPOSITORY, 'deploy/model-packs/faceplugin-0.0.1.json');
 export const SAMPLE_MANIFEST = join(REPOSITORY, 'deploy/sample/manifest.json');
 
+/** The default embedder behind another detector: a pack of another kind, from two registries. */
+export const YUNET_PACK_MANIFEST = join(REPOSITORY, 'deploy/model-packs/yunet-faceplugin-2023mar.json');
+
 /** @throws Failure of fetchModelPack */
-export function modelPackForTests(): Promise<ModelPack> {
-  return fetchModelPack(DEFAULT_PACK_MANIFEST, join(cacheFolder(), 'model-packs'));
+export function modelPackForTests(manifest = DEFAULT_PACK_MANIFEST): Promise<ModelPack> {
+  return fetchModelPack(manifest, join(cacheFolder(), 'model-packs'));
 }
 
 /** Where {@link modelPackForTests} puts it, for code that takes a folder. */
 export async function modelPackFolderForTests(): Promise<string> {
-  await modelPackForTests();
-  return join(cacheFolder(), 'model-packs', modelIdOf(await readModelPackManifest(DEFAULT_PACK_MANIFEST)));
+  return (await modelPackForTests()).folder;
 }
 
 /** @throws Failure of fetchSamplePhotographs */
@@ -36,7 +38,8 @@ export async function unlessOffline<T>(what: Promise<T>): Promise<T | undefined>
     return await what;
   } catch (thrown) {
     const offline =
-      thrown instanceof CodedError && ['REGISTRY_UNREACHABLE', 'NPM_CLIENT_MISSING'].includes(thrown.code);
+      thrown instanceof CodedError &&
+      ['REGISTRY_UNREACHABLE', 'NPM_CLIENT_MISSING', 'PIP_CLIENT_MISSING'].includes(thrown.code);
     if (!offline) throw thrown;
     console.warn(`skipped: ${describeError(thrown)}`);
     return undefined;

@@ -129,6 +129,31 @@ export class RunningSystem {
     throw new Error(`${service} is not running`);
   }
 
+  /** Process ids of the index processes that run now, by their replica's name. */
+  replicaPids(): ReadonlyMap<string, number> {
+    const pids = new Map<string, number>();
+    for (const line of everyProcess()) {
+      if (!line.includes('/apps/index/') || !line.includes(this.environment['DATA_DIR']!)) continue;
+      const name = / REPLICA_ID=(\S+)/.exec(line)?.[1];
+      if (name !== undefined) pids.set(name, Number.parseInt(line, 10));
+    }
+    return pids;
+  }
+
+  /** Ends as a power failure would: without a word to anybody. Resolves when nothing runs any more that it started. */
+  async kill(withinMs = 30_000): Promise<void> {
+    const exited = new Promise<void>((resolve) => this.child.once('exit', () => resolve()));
+    this.child.kill('SIGKILL');
+    await exited;
+    const deadline = Date.now() + withinMs;
+    const dataFolder = this.environment['DATA_DIR']!;
+    // A command that waits for the system is not of it.
+    while (everyProcess().some((line) => line.includes(dataFolder) && !line.includes(CLI))) {
+      if (Date.now() > deadline) throw new Error('what it started has not ended');
+      await new Promise((resolve) => setTimeout(resolve, 100));
+    }
+  }
+
   /** Ready as the service itself says. */
   async untilReady(service: ServiceName, withinMs = 60_000): Promise<void> {
     const url = { ingest: this.ingestUrl, index: this.indexUrl, query: this.queryUrl }[service];
@@ -177,11 +202,15 @@ export class RunningSystem {
  * environment. One line a process.
  */
 export function processesOf(dataFolder: string): readonly string[] {
-  const all = execFileSync('ps', ['axeww', '-o', 'pid,args'], { encoding: 'utf8', maxBuffer: 64 * 1024 * 1024 });
-  return all
-    .split('\n')
+  return everyProcess()
     .filter((line) => line.includes(dataFolder))
-    .map((line) => line.trim().slice(0, 120));
+    .map((line) => line.slice(0, 120));
+}
+
+/** Process id, command and environment of everything that runs on this machine. */
+function everyProcess(): readonly string[] {
+  const all = execFileSync('ps', ['axeww', '-o', 'pid,args'], { encoding: 'utf8', maxBuffer: 64 * 1024 * 1024 });
+  return all.split('\n').map((line) => line.trim());
 }
 
 /**

@@ -32,6 +32,8 @@ import { Erasures } from './erasures.js';
 import { GalleryRegister } from './gallery-register.js';
 
 export const IMAGES_ALONE_MAX = 2;
+/** What is destroyed, and when, has tests of its own. */
+const NOTHING_PENDING = { all: () => [], isLate: () => false };
 export const dpo = (n: number): Actor => ({ id: `dpo-${n}`, roles: ['data-protection'] });
 
 export interface DataProtectionReplica {
@@ -97,7 +99,16 @@ export class DataProtectionForTests {
     const directed = new DirectedDispositions(directions, dispositionOf, register);
     const given = new CustodyDirections(this.publisher, audit, directions, directed, dispositionOf, register);
     const { publisher, signer } = this;
-    const erasures = new Erasures(publisher, signer, audit, directions, dispositionOf, register, IMAGES_ALONE_MAX);
+    const erasures = new Erasures(
+      publisher,
+      signer,
+      audit,
+      directions,
+      dispositionOf,
+      register,
+      IMAGES_ALONE_MAX,
+      NOTHING_PENDING,
+    );
     const owner = new DirectionOwner(directions, dispositions, register, directed, erasures, publisher, silentLog);
     await dispositions.start();
     await directions.start();

@@ -3,7 +3,7 @@ import { parseApprovalForm, parseErasureForm } from '#contracts/erasure-form.js'
 import type { Actor } from '#domain/identity.js';
 import { IdempotencyKey } from '#platform/idempotency.js';
 import { AllowRoles, CurrentActor } from '#platform/roles.guard.js';
-import { Erasures, type ShownErasure } from './erasures.js';
+import { Erasures, type OpenErasures, type ShownErasure } from './erasures.js';
 
 @Controller('v1/erasures')
 export class ErasuresController {
@@ -22,8 +22,8 @@ export class ErasuresController {
 
   @Get()
   @AllowRoles('data-protection')
-  awaitingApproval(@CurrentActor() actor: Actor): Promise<{ readonly erasures: readonly ShownErasure[] }> {
-    return this.erasures.awaitingApproval(actor);
+  open(@CurrentActor() actor: Actor): Promise<OpenErasures> {
+    return this.erasures.open(actor);
   }
 
   @Get(':erasureId')

@@ -139,6 +139,8 @@ describe('an image that is held', () => {
       restrictionId,
       source: null,
       receipt: { disposition: null, tombstone: null, imageStoreEmptiedAt: null },
+      destroyed: {},
+      destroyedAt: null,
     });
     expect(erasure.statement).toContain('restricted instead of erased');
     await eventually(() =>
@@ -225,7 +227,7 @@ describe('an erasure that takes two people', () => {
       'AWAITING_APPROVAL',
       new Set(['awaiting-approval']),
     ]);
-    const awaiting = await two.erasures.awaitingApproval(dpo(2));
+    const awaiting = await two.erasures.open(dpo(2));
     expect(awaiting.erasures.map((erasure) => erasure.erasureId)).toContain(erasureId);
     expect(await codeOfAsync(() => one.erasures.approve(dpo(1), erasureId, why.reason))).toBe('APPROVER_NOT_DISTINCT');
     for (const image of images) {
@@ -248,7 +250,7 @@ describe('an erasure that takes two people', () => {
     expect(await codeOfAsync(() => two.erasures.approve(dpo(3), erasureId, why.reason))).toBe(
       'ERASURE_ALREADY_DECIDED',
     );
-    const left = await two.erasures.awaitingApproval(dpo(2));
+    const left = await two.erasures.open(dpo(2));
     expect(left.erasures.map((erasure) => erasure.erasureId)).not.toContain(erasureId);
   });
 

@@ -16,6 +16,7 @@ import { CUSTODY_IMAGES } from '#contracts/topics.js';
 import { erasureReceiptId, type ErasedImage, type Erasure, type ErasureReceipt, type Hold } from '#domain/direction.js';
 import type { Disposition } from '#domain/disposition.js';
 import { erasureProgress, needsApproval, type ErasureState, type ImageProgress } from '#domain/erasure.js';
+import { destructionOf } from '#domain/erasure-destruction.js';
 import { Refusal } from '#domain/errors.js';
 import { isSamePerson, type Actor } from '#domain/identity.js';
 import type { ImageId, Offset } from '#domain/ids.js';
@@ -24,6 +25,7 @@ import type { Publisher } from '#kafka/publisher.js';
 import { idempotentId, requestDigest } from '#platform/idempotency.js';
 import type { AssertionSigner } from '#platform/identity.js';
 import { QUERY_SOURCE } from '../searches/gallery-client.js';
+import type { ErasureDestructions } from './erasure-destructions.js';
 import type { GalleryRegister } from './gallery-register.js';
 import { givenBefore } from './given-before.js';
 
@@ -38,18 +40,33 @@ export interface ShownErasure {
   readonly approvedBy: string | null;
   readonly approvedAt: string | null;
   readonly images: readonly ImageProgress[];
+  /** Whether it takes longer than it may until nothing of the images is left anywhere. */
+  readonly late: boolean;
   /** What it means, in words. */
   readonly statement: string;
+}
+
+export interface OpenErasures {
+  readonly erasures: readonly ShownErasure[];
+  readonly notDestroyed: readonly {
+    readonly imageId: string;
+    readonly erasedAt: string;
+    readonly late: boolean;
+    /** Store by store, since when it holds nothing of the image; null while it may. */
+    readonly destroyed: Readonly<Record<string, string | null>>;
+  }[];
 }
 
 const STATEMENTS: Readonly<Record<ErasureState, string>> = {
   AWAITING_APPROVAL: 'Nothing is erased until a second person in data protection approves it.',
   CARRYING_OUT:
     'Decided, and not taken back. Searches leave the images out; some are not destroyed in every store yet.',
-  DONE: 'Each image is destroyed in the gallery and the image store, or restricted because it must be kept.',
+  DONE: 'Each image is destroyed in every store: the image store, the logs, and the memory and files of each replica; or restricted because it must be kept.',
 };
 const RESTRICTED_STATEMENT =
   'Images that are held as evidence, or are candidates of an open search, were restricted instead of erased: ask again when the hold ends.';
+/** More is a bulk erasure under way, which its own page shows. */
+const NOT_DESTROYED_SHOWN_MAX = 200;
 const ACCEPT_DEADLINE_MS = 5_000;
 /** Whoever decided an erasure carries it out; when that process is gone, the owner of the directions does. */
 const ABANDONED_AFTER_MS = 30_000;
@@ -64,6 +81,7 @@ export class Erasures {
     private readonly register: Pick<GalleryRegister, 'image' | 'imagesOf'>,
     /** As many images of one person as one may erase without a second person. Inclusive. */
     private readonly imagesAloneMax: number,
+    private readonly pending: Pick<ErasureDestructions, 'all' | 'isLate'>,
   ) {}
 
   /**
@@ -135,14 +153,28 @@ export class Erasures {
     return this.show(erasure);
   }
 
-  /** Those that wait for a second person, the oldest first. @throws Failure AUDIT_UNAVAILABLE */
-  async awaitingApproval(actor: Actor): Promise<{ readonly erasures: readonly ShownErasure[] }> {
+  /**
+   * Those that wait for a second person, and the images that are erased and not destroyed in every store yet, whoever
+   * asked for it; the oldest first.
+   *
+   * @throws Failure AUDIT_UNAVAILABLE
+   */
+  async open(actor: Actor): Promise<OpenErasures> {
     const awaiting = this.directions
       .all('erasure')
       .filter(({ state }) => state === 'awaiting-approval')
       .sort((a, b) => (a.at < b.at ? -1 : 1));
     await this.auditReading(actor, 'erasures-listed', awaiting);
-    return { erasures: awaiting.map((erasure) => this.show(erasure)) };
+    const notDestroyed = this.pending.all().slice(0, NOT_DESTROYED_SHOWN_MAX);
+    return {
+      erasures: awaiting.map((erasure) => this.show(erasure)),
+      notDestroyed: notDestroyed.map((one) => ({
+        imageId: one.imageId,
+        erasedAt: one.erasedAt,
+        late: this.pending.isLate(one),
+        destroyed: Object.fromEntries(one.stores.map(({ store, at }) => [store, at])),
+      })),
+    };
   }
 
   /** Carries out what was decided by a process that has gone since. */
@@ -287,7 +319,12 @@ export class Erasures {
 
   private show(erasure: Erasure): ShownErasure {
     const { directionId, target, authority, reason, by, at, approvedBy, approvedAt } = erasure;
-    const { state, images } = erasureProgress(erasure, (id) => this.receiptOf(directionId, id));
+    const { state, images } = erasureProgress(
+      erasure,
+      (id) => this.receiptOf(directionId, id),
+      (id, through) => destructionOf(this.directions.about(id, undefined), id, through),
+    );
+    const erasedAt = approvedAt ?? at;
     const isRestricted = images.some(({ outcome }) => outcome === 'restricted-instead');
     return {
       erasureId: directionId,
@@ -300,6 +337,7 @@ export class Erasures {
       approvedBy: approvedBy ?? null,
       approvedAt: approvedAt ?? null,
       images,
+      late: state === 'CARRYING_OUT' && this.pending.isLate({ erasedAt }),
       statement: isRestricted ? `${STATEMENTS[state]} ${RESTRICTED_STATEMENT}` : STATEMENTS[state],
     };
   }

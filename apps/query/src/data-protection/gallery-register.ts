@@ -12,7 +12,7 @@ import { isErased, type Disposition } from '#domain/disposition.js';
 import { describeError, Failure, Refusal } from '#domain/errors.js';
 import { TEMPLATE_PARTITIONS } from '#domain/gallery.js';
 import type { HeldImage } from '#domain/held-image.js';
-import type { ImageId, ModelId, SubjectId } from '#domain/ids.js';
+import type { ImageId, ModelId, Offset, SubjectId } from '#domain/ids.js';
 import type { KafkaClient } from '#kafka/kafka-client.js';
 import type { KafkaRecord } from '#kafka/kafka-record.js';
 import type { LogBatch, LogReader } from '#kafka/log-reader.js';
@@ -34,6 +34,8 @@ export interface RegisterOptions {
   readonly dispositionOf: (id: ImageId) => Disposition | undefined;
   /** The day, `YYYY-MM-DD`, on which it is to be reviewed whether the image is kept; undefined for none. */
   readonly reviewOn: (image: HeldImage) => string | undefined;
+  /** Told of a template that was read although an erasure covers it. @param at inclusive: its place on the log */
+  readonly onErased?: (imageId: ImageId, at: Offset) => void;
   readonly log: Log;
   readonly onFatal: (error: unknown) => void;
 }
@@ -104,6 +106,8 @@ export class GalleryRegister {
       onBatch: async (batch) => {
         await options.after;
         this.apply(batch);
+        // The register keeps no templates.
+        for (const { value } of batch.records) value?.fill(0);
       },
       onFatal: options.onFatal,
     });
@@ -135,6 +139,12 @@ export class GalleryRegister {
   image(id: ImageId): HeldImage | undefined {
     const held = this.known(id);
     return held !== undefined && this.isHeld(held) ? held : undefined;
+  }
+
+  /** Whether the file has no line of the image as it came from `through` or before. Inclusive. */
+  holdsNothingOf(id: ImageId, through: Offset): boolean {
+    const held = this.known(id);
+    return held === undefined || held.sourceOffset > through;
   }
 
   /** By imageId. */
@@ -261,6 +271,7 @@ export class GalleryRegister {
       this.options.log.warn('register-record-unusable', { partition, offset, error: describeError(error) });
       return undefined;
     }
+    if (!this.isHeld(image)) this.options.onErased?.(image.imageId, record.offset);
     const before = this.known(image.imageId);
     if (before !== undefined && image.sourceOffset < before.sourceOffset) return undefined;
     if (!this.isHeld(image)) return undefined;

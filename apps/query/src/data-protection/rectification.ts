@@ -9,11 +9,11 @@ import type { CorrectedFields, Correction } from '#contracts/image-fields.js';
 import { CUSTODY_IMAGES } from '#contracts/topics.js';
 import { isErased, type Disposition } from '#domain/disposition.js';
 import { Failure, Refusal } from '#domain/errors.js';
-import { sameFace } from '#domain/face.js';
 import type { HeldImage } from '#domain/held-image.js';
 import type { Actor } from '#domain/identity.js';
 import type { ImageId, Offset } from '#domain/ids.js';
 import type { FacePool } from '#face/face-pool.js';
+import { processFaceAgain } from '#face/same-face-again.js';
 import type { Publisher } from '#kafka/publisher.js';
 import { custodyImageName, type ImageStore } from '#platform/image-store.js';
 import { QUERY_SOURCE } from '../searches/gallery-client.js';
@@ -90,32 +90,14 @@ export class Rectification {
     return held;
   }
 
-  /** By its box: in a photograph that was not stored as it came, the detector may count the faces differently. */
   private async faceOf(held: HeldImage, photograph: Buffer): Promise<number> {
-    const faces = await this.facesIn(photograph, held.face);
-    const face = held.faceBox === undefined ? held.face : sameFace(faces, held.faceBox);
-    if (face !== undefined && face < faces.length) return face;
+    const found = await processFaceAgain(this.faces, photograph, held);
+    if (found !== undefined) return found.chosen;
     throw new Failure(
       'FACE_NOT_FOUND_AGAIN',
       'The face is not found again in the photograph that is kept: the custody system has to send the image anew.',
       false,
     );
-  }
-
-  private async facesIn(photograph: Buffer, face: number | undefined): ReturnType<Rectification['found']> {
-    try {
-      return await this.found(photograph, face);
-    } catch (error) {
-      if (!(error instanceof Refusal) || error.code !== 'FACE_INDEX_OUT_OF_RANGE') throw error;
-      return this.found(photograph, undefined);
-    }
-  }
-
-  private async found(
-    photograph: Buffer,
-    face: number | undefined,
-  ): Promise<Awaited<ReturnType<FacePool['process']>>['faces']> {
-    return (await this.faces.process(photograph, face ?? 'largest')).faces;
   }
 
   private appendAudit(

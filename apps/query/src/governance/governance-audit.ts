@@ -50,5 +50,13 @@ function particulars(decision: GovernanceDecision): Particulars {
       };
     case 'OVERRIDE_ENDED':
       return { action: 'end-model-override', purpose: 'model approval', detail: { overrideId: decision.overrideId } };
+    case 'GALLERY_SWITCHED': {
+      const { from, to, lacking } = decision;
+      return { action: 'switch-gallery', purpose: 'model change', modelId: to, detail: { from, lacking } };
+    }
+    case 'GALLERY_RETIRED':
+      return { action: 'retire-gallery', purpose: 'model change', modelId: decision.modelId };
+    case 'GALLERY_DESTROYED':
+      return { action: 'gallery-destroyed', purpose: 'model change', modelId: decision.modelId };
   }
 }

@@ -3,6 +3,7 @@ import {
   SEARCH_KINDS,
   type GovernanceDecision,
   type ModelOverride,
+  type Said,
   type Suspension,
   type ThresholdVersion,
 } from '#domain/governance.js';
@@ -133,6 +134,12 @@ export class GovernanceDecisions {
       reason,
     });
     return this.override(id);
+  }
+
+  /** Who switched to the gallery in force; null while nobody has. */
+  gallerySwitched(): (Said & { readonly from: ModelId; readonly lacking: number }) | null {
+    const { gallery } = this.log.state;
+    return gallery === null ? null : { ...gallery.switched, from: gallery.from, lacking: gallery.lacking };
   }
 
   private suspension(kind: SearchKind): ShownSuspension {

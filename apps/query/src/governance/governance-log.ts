@@ -142,8 +142,10 @@ export class GovernanceLog {
   /**
    * Whatever another replica has put into the log before is known here afterwards: who approves what was proposed there a
    * moment ago is not told that it does not exist.
+   *
+   * @throws Failure KAFKA_UNAVAILABLE, GOVERNANCE_BEHIND
    */
-  private async upToDate(): Promise<void> {
+  async upToDate(): Promise<void> {
     const ends = await this.kafka
       .topicAdmin()
       .topicOffsets(this.topic)

@@ -24,6 +24,8 @@ import {
 import { AUDITED, OF_DIRECTIONS, WRITTEN, type Problems } from './openapi-problems.js';
 
 const roles: readonly Role[] = ['data-protection'];
+/** By the name of the store: since when it holds nothing of the image; null while it may. */
+const destroyed: Schema = { type: 'object', additionalProperties: nullable(instant) };
 const directionParameter = parameter(
   { name: 'directionId', in: 'path', required: true, schema: string },
   { 404: ['DIRECTION_NOT_FOUND'] },
@@ -98,8 +100,9 @@ export const directionsPaths: Record<string, Schema> = {
       problems: [WRITTEN, OF_DIRECTIONS, OF_IDS, { 400: ['TOO_MANY_IMAGES'], 404: ['SUBJECT_NOT_HELD'] }],
     }),
     get: call({
-      operationId: 'listErasuresAwaitingApproval',
-      summary: 'Those that wait for a second person, the oldest first',
+      operationId: 'listOpenErasures',
+      summary:
+        'Those that wait for a second person, and the images that are erased and not destroyed in every store yet; the oldest first',
       roles,
       answers: { 200: { description: 'All of them', content: { 'application/json': { schema: erasureList() } } } },
       problems: [AUDITED],
@@ -129,7 +132,10 @@ export const directionsPaths: Record<string, Schema> = {
 };
 
 function erasureList(): Schema {
-  return object({ erasures: arrayOf({ $ref: '#/components/schemas/Erasure' }) });
+  return object({
+    erasures: arrayOf({ $ref: '#/components/schemas/Erasure' }),
+    notDestroyed: arrayOf(object({ imageId: string, erasedAt: instant, late: boolean, destroyed })),
+  });
 }
 
 const place = nullable(object({ partition: integer, offset: integer }));
@@ -181,8 +187,11 @@ export const directionsSchemas: Record<string, Schema> = {
         restrictionId: nullable(string),
         source: place,
         receipt: object({ disposition: place, tombstone: place, imageStoreEmptiedAt: nullable(instant) }),
+        destroyed,
+        destroyedAt: nullable(instant),
       }),
     ),
+    late: boolean,
     statement: string,
   }),
 };

@@ -5,9 +5,11 @@ import {
   reasonFormSchema,
   thresholdsFormSchema,
 } from '#contracts/governance-forms.js';
+import { replicaRetirementFormSchema } from '#contracts/replica-retirement-form.js';
 import { usageReportQuerySchema } from '#contracts/usage-report-query.js';
 import { SEARCH_KINDS } from '#domain/governance.js';
 import { ROLES } from '#domain/identity.js';
+import { generationFields } from './openapi-generations.js';
 import {
   answer,
   arrayOf,
@@ -160,6 +162,16 @@ export const governancePaths: Record<string, Schema> = {
       problems: [{ 503: ['KAFKA_UNAVAILABLE'] }],
     }),
   },
+  '/v1/replica-retirements': {
+    post: call({
+      operationId: 'retireReplica',
+      summary: 'Assert that a replica of the gallery will not come back and that its snapshots were deleted',
+      roles: ['data-protection'],
+      requestBody: jsonBody(replicaRetirementFormSchema),
+      answers: { 200: answer('Off the record', 'RetiredReplicas') },
+      problems: [AUDITED, { 404: ['REPLICA_NOT_ON_RECORD'], 409: ['REPLICA_STILL_REPORTING'] }],
+    }),
+  },
 };
 
 const said = object({ by: string, at: instant, reason: string });
@@ -245,6 +257,7 @@ export const governanceSchemas: Record<string, Schema> = {
     galleries: arrayOf(
       object({
         modelId: string,
+        ...generationFields,
         model: object({
           name: string,
           version: string,
@@ -260,14 +273,45 @@ export const governanceSchemas: Record<string, Schema> = {
         complete: boolean,
         partitionsTotal: integer,
         partitionsMissing: arrayOf(integer),
+        partitionsIncomplete: arrayOf(integer),
+        unusable: integer,
         watermark: byPartition,
         replicas: arrayOf(
           object({
             replicaId: string,
-            coverage: arrayOf(object({ partition: integer, watermark: integer, enrolled: integer, behindMs: number })),
+            coverage: arrayOf(
+              object({
+                partition: integer,
+                watermark: integer,
+                enrolled: integer,
+                unusable: integer,
+                behindMs: number,
+              }),
+            ),
           }),
         ),
+        replicasOnRecord: arrayOf(
+          object({
+            replicaId: string,
+            layout: object({ shards: integer, shard: integer, workers: nullable(integer) }),
+            state: { type: 'string', enum: ['replaying', 'serving', 'stopped', 'silent', 'unreadable'] },
+            startedAt: nullable(instant),
+            reportedAt: instant,
+            snapshot: nullable(object({ at: instant, templates: integer, sizeBytes: integer })),
+            snapshotProblem: nullable(string),
+            destroyedThrough: {
+              type: 'object',
+              additionalProperties: integer,
+              description: 'By partition of custody.dispositions, exclusive: every erasure below it is destroyed here',
+            },
+            partitions: arrayOf(
+              object({ partition: integer, watermark: integer, enrolled: integer, unusable: integer, digest: string }),
+            ),
+          }),
+        ),
+        partitionsDiffering: arrayOf(integer),
       }),
     ),
   }),
+  RetiredReplicas: object({ retired: arrayOf(object({ modelId: string, replicaId: string })), at: instant }),
 };

@@ -150,7 +150,41 @@ export const byPartition = {
   description: 'By template partition, exclusive offset',
 };
 export const box = object({ left: number, top: number, right: number, bottom: number });
-export const detectedFace = object({ index: integer, box, confidence: number });
+/** Measures that old records lack are optional. */
+export const faceQuality = object(
+  {
+    eyeDistancePx: number,
+    embeddingNorm: number,
+    detectionConfidence: number,
+    yawDegrees: number,
+    pitchDegrees: number,
+    rollDegrees: number,
+    sharpness: number,
+    luminanceMean: number,
+    underExposedShare: number,
+    overExposedShare: number,
+    warnings: arrayOf(string),
+    advice: arrayOf({ type: 'string', description: 'A warning in words: what to do about it' }),
+  },
+  [
+    'yawDegrees',
+    'pitchDegrees',
+    'rollDegrees',
+    'sharpness',
+    'luminanceMean',
+    'underExposedShare',
+    'overExposedShare',
+    'advice',
+  ],
+);
+export const detectedFace = object({ index: integer, box, confidence: number, quality: faceQuality }, ['quality']);
+export const rotation = {
+  type: 'integer',
+  enum: [0, 90, 180, 270],
+  description: 'Clockwise degrees by which the picture was turned, after its EXIF orientation, so as to be upright',
+};
+/** What boxes are given in. */
+export const uprightPicture = object({ width: integer, height: integer, rotation });
 
 /** Of every POST. */
 export const idempotencyKey = parameter(

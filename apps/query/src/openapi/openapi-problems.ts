@@ -58,6 +58,7 @@ export const OF_ADMISSION: Problems = {
   403: ['SEARCH_SUSPENDED', 'MODEL_NOT_APPROVED'],
   429: ['RATE_LIMITED', 'CONCURRENCY_LIMITED'],
   500: ['THRESHOLD_MISSING'],
+  503: ['MODEL_NOT_LOADED'],
 };
 
 /** Of a call that reads what is in force about images to the end of its log. */

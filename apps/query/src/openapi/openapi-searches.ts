@@ -15,7 +15,7 @@ import {
 } from '#domain/operator-search.js';
 import { PROBE_SOURCES, REFERENCE_LENGTH_MAX, RETROSPECTIVE_LIMIT_MAX } from '#domain/retrospective-request.js';
 import { RETROSPECTIVE_MOVES } from '#domain/retrospective-search.js';
-import type { ImageFormat } from '#face/decode.js';
+import type { ImageFormat } from '#face/image-format.js';
 import {
   answer,
   arrayOf,
@@ -26,6 +26,7 @@ import {
   consistencyToken,
   detectedFace,
   faceChoice,
+  faceQuality,
   formBody,
   handsOutToken,
   idempotencyKey,
@@ -41,7 +42,9 @@ import {
   queryParameters,
   rankParameter,
   searchIdParameter,
+  rotation,
   string,
+  uprightPicture,
   type Schema,
 } from './openapi-parts.js';
 import { appliedThreshold } from './openapi-governance.js';
@@ -265,7 +268,7 @@ function searchAnswer(candidates: Schema): Record<string, Schema> {
     searchId: string,
     kind: { type: 'string', enum: ['operator', 'retrospective'] },
     completedAt: instant,
-    complete: { type: 'boolean', description: 'False when a part of the gallery was not searched' },
+    complete: { type: 'boolean', description: 'False when a part of the gallery, or an image of it, was not searched' },
     gallery: object({
       modelId: string,
       enrolled: integer,
@@ -274,19 +277,21 @@ function searchAnswer(candidates: Schema): Record<string, Schema> {
       partitionsTotal: integer,
       partitionsMissing: arrayOf(integer),
       partitionsStale: arrayOf(integer),
+      partitionsIncomplete: arrayOf(integer),
+      unusable: integer,
     }),
     mode: { type: 'string', enum: ['exact', 'approximate'] },
     threshold: appliedThreshold,
-    probe: object({
-      quality: object({
-        eyeDistancePx: number,
-        embeddingNorm: number,
-        detectionConfidence: number,
-        warnings: arrayOf(string),
-      }),
-      faceBox: box,
-      facesFound: integer,
-    }),
+    probe: object(
+      {
+        quality: faceQuality,
+        faceBox: box,
+        facesFound: integer,
+        rotation,
+      },
+      // Of searches from before pictures were judged.
+      ['rotation'],
+    ),
     candidates,
   };
 }
@@ -311,6 +316,7 @@ export const searchSchemas: Record<string, Schema> = {
     by: string,
     request: nullable({ type: 'object' }),
     faces: nullable(arrayOf(detectedFace)),
+    picture: nullable(uprightPicture),
     failure: nullable(object({ code: string, detail: string })),
     answer: nullable(object(searchAnswer(arrayOf({ anyOf: [candidate, withdrawn] })))),
     review: nullable(

@@ -10,6 +10,7 @@ import { auditPaths, auditSchemas } from './openapi-audit.js';
 import { decisionPaths } from './openapi-decisions.js';
 import { directionsPaths, directionsSchemas } from './openapi-directions.js';
 import { dpiaPaths, dpiaSchemas } from './openapi-dpia.js';
+import { generationPaths, generationSchemas } from './openapi-generations.js';
 import { governancePaths, governanceSchemas } from './openapi-governance.js';
 import { operationsPaths, operationsSchemas } from './openapi-operations.js';
 import { searchPaths, searchSchemas } from './openapi-searches.js';
@@ -28,6 +29,7 @@ export function openApiDocument(version: string): OpenAPIObject {
       ...searchPaths,
       ...decisionPaths,
       ...governancePaths,
+      ...generationPaths,
       ...dpiaPaths,
       ...auditPaths,
       ...directionsPaths,
@@ -52,6 +54,7 @@ export function openApiDocument(version: string): OpenAPIObject {
 const schemas: Record<string, Schema> = {
   ...searchSchemas,
   ...governanceSchemas,
+  ...generationSchemas,
   ...dpiaSchemas,
   ...auditSchemas,
   ...directionsSchemas,

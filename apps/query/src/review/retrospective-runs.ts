@@ -8,12 +8,14 @@
 import { setTimeout as pause } from 'node:timers/promises';
 import type { AuditLog } from '#audit/audit-log.js';
 import { CodedError, describeError, Failure, Refusal } from '#domain/errors.js';
+import type { DescribedFace, UprightPicture } from '#domain/face.js';
 import type { SearchId } from '#domain/ids.js';
-import type { ProbeFace, RetrospectiveEventBody } from '#domain/retrospective-events.js';
+import type { RetrospectiveEventBody } from '#domain/retrospective-events.js';
 import type { RetrospectiveSearch } from '#domain/retrospective-search.js';
 import type { FoundAnswer } from '#domain/search-answer.js';
 import type { FacePool } from '#face/face-pool.js';
 import type { ProcessedFace } from '#face/face-protocol.js';
+import { processFaceAgain } from '#face/same-face-again.js';
 import { probeName, type ImageStore } from '#platform/image-store.js';
 import type { Log } from '#platform/log.js';
 import type { QueryMetrics } from '#platform/metrics.js';
@@ -30,6 +32,13 @@ const RETRY_AFTER_MS_MIN = 200;
 const RETRY_AFTER_MS_MAX = 10_000;
 const PIPELINE_ATTEMPTS_MAX = 3;
 
+/** What a run needs of the gallery that is in force when it begins. */
+export interface RunGeneration {
+  readonly faces: Pick<FacePool, 'process'>;
+  readonly search: Pick<ProbeSearch, 'run' | 'observePipeline'>;
+  readonly permits: Pick<SearchPermits, 'check'>;
+}
+
 interface Run {
   /** Aborted when the partition has another owner. */
   readonly signal: AbortSignal;
@@ -43,9 +52,7 @@ export class RetrospectiveRuns {
 
   constructor(
     private readonly parts: {
-      readonly faces: Pick<FacePool, 'process'>;
-      readonly search: Pick<ProbeSearch, 'run' | 'observePipeline'>;
-      readonly permits: Pick<SearchPermits, 'check'>;
+      readonly generations: { readonly inForce: RunGeneration };
       readonly audit: AuditLog;
       readonly acceptance: SearchAcceptance;
       readonly withdrawal: CandidateWithdrawal;
@@ -120,16 +127,18 @@ export class RetrospectiveRuns {
 
   private async run(id: SearchId): Promise<void> {
     const startedAt = performance.now();
-    const { acceptance, audit, holds, metrics, probes, search: probeSearch, withdrawal } = this.parts;
+    const { acceptance, audit, holds, metrics, probes, withdrawal } = this.parts;
     const search = acceptance.known(id);
     if (search === undefined || !isToRun(search)) return;
-    this.parts.permits.check('retrospective');
+    // A search that has waited, for its turn or for somebody to choose a face, is of the gallery in force now.
+    const generation = this.parts.generations.inForce;
+    generation.permits.check('retrospective');
     const image = await probes.get(probeName(id));
     if (image === undefined) throw new Refusal('PROBE_GONE', 'The probe is no longer kept.');
-    const probe = await this.processProbe(search, image);
+    const probe = await this.processProbe(generation, search, image);
     if (probe === undefined) return;
     if (search.state === 'RECEIVED') await this.step(id, () => ({ type: 'SEARCH_STARTED', by: QUERY_SOURCE }));
-    const answer = await probeSearch.run({
+    const answer = await generation.search.run({
       searchId: id,
       kind: 'retrospective',
       probe,
@@ -160,26 +169,37 @@ export class RetrospectiveRuns {
   }
 
   /** @returns undefined when the operator has to say which face is meant */
-  private async processProbe(search: RetrospectiveSearch, image: Buffer): Promise<ProcessedFace | undefined> {
+  private async processProbe(
+    generation: RunGeneration,
+    search: RetrospectiveSearch,
+    image: Buffer,
+  ): Promise<ProcessedFace | undefined> {
     try {
-      const probe = await this.inPipeline(image, search);
-      this.parts.search.observePipeline('retrospective', probe);
+      const probe = await this.inPipeline(generation.faces, image, search);
+      generation.search.observePipeline('retrospective', probe);
       return probe;
     } catch (error) {
       if (!(error instanceof Refusal) || error.code !== 'MULTIPLE_FACES') throw error;
-      const faces = error.details?.['faces'] as readonly ProbeFace[];
-      await this.step(search.searchId, () => ({ type: 'FACE_CHOICE_NEEDED', by: QUERY_SOURCE, faces }));
+      const { faces, picture } = error.details as unknown as FacesToChooseFrom;
+      await this.step(search.searchId, () => ({
+        type: 'FACE_CHOICE_NEEDED',
+        by: QUERY_SOURCE,
+        faces,
+        ...(picture !== undefined && { picture }),
+      }));
       return undefined;
     }
   }
 
   /** A picture that fails the pipeline again and again must not hold up the searches behind it. */
-  private async inPipeline(image: Buffer, search: RetrospectiveSearch): Promise<ProcessedFace> {
-    const { face } = search.request;
+  private async inPipeline(
+    faces: RunGeneration['faces'],
+    image: Buffer,
+    search: RetrospectiveSearch,
+  ): Promise<ProcessedFace> {
     for (let attempt = 1; ; attempt++) {
       try {
-        // Only a person says which of several faces is meant: a rule such as the largest is not followed.
-        return await this.parts.faces.process(image, typeof face === 'number' ? face : undefined);
+        return await chosenFace(faces, image, search);
       } catch (error) {
         if (!(error instanceof Failure) || !error.retryable || error.code === 'ENGINE_CLOSED') throw error;
         // Busy is nobody's fault and passes.
@@ -198,6 +218,31 @@ export class RetrospectiveRuns {
     }));
     return accepted ? search : undefined;
   }
+}
+
+/**
+ * Only a person says which of several faces is meant: a rule such as the largest is not followed. The face that somebody
+ * chose is the one in that box, whatever index another model's detector gives it; where that finds none there, it is
+ * asked for again.
+ */
+async function chosenFace(
+  faces: RunGeneration['faces'],
+  image: Buffer,
+  { request, faces: offered }: RetrospectiveSearch,
+): Promise<ProcessedFace> {
+  const face = typeof request.face === 'number' ? request.face : undefined;
+  const chosen = offered?.find(({ index }) => index === face);
+  if (face === undefined || chosen === undefined) return faces.process(image, face);
+  const again = await processFaceAgain(faces, image, { face, faceBox: chosen.box });
+  if (again !== undefined) return again;
+  await faces.process(image, undefined);
+  throw new Refusal('FACE_NOT_FOUND_BY_MODEL', 'This model pack does not find the face that was chosen.');
+}
+
+/** Of MULTIPLE_FACES. */
+interface FacesToChooseFrom {
+  readonly faces: readonly DescribedFace[];
+  readonly picture?: UprightPicture;
 }
 
 /** Whether the events say that the search waits for a run. */

@@ -252,9 +252,13 @@ export class ReviewReplica {
     const { audit, publisher, withdrawal, holds } = this.parts;
     this.runs = new RetrospectiveRuns(
       {
-        faces: { process: facesOf },
-        search: { run: ({ searchId, probe }) => Promise.resolve(this.find(searchId, probe)), observePipeline() {} },
-        permits: { check() {} },
+        generations: {
+          inForce: {
+            faces: { process: facesOf },
+            search: { run: ({ searchId, probe }) => Promise.resolve(this.find(searchId, probe)), observePipeline() {} },
+            permits: { check() {} },
+          },
+        },
         audit,
         acceptance,
         withdrawal,
@@ -371,5 +375,5 @@ function facesOf(image: Uint8Array, choice: number | 'largest' | 'central' | und
   if (faces.length > 1 && choice === undefined) {
     return Promise.reject(new Refusal('MULTIPLE_FACES', 'Say which one is meant.', { faces }));
   }
-  return Promise.resolve({ ...probe, chosen: choice ?? 0 } as unknown as ProcessedFace);
+  return Promise.resolve({ ...probe, faces, chosen: choice ?? 0 } as unknown as ProcessedFace);
 }

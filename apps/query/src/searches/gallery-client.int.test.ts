@@ -43,6 +43,7 @@ beforeAll(async () => {
           partition,
           watermark: offset(9),
           enrolled: 1,
+          unusable: 0,
           behindMs: 0,
         }));
         const reply = { queryId: query.queryId, modelId, replicaId: 'test', mode: 'exact', engineMs: 1 } as const;

@@ -13,11 +13,11 @@ import type { Actor } from '#domain/identity.js';
 import type { SearchId } from '#domain/ids.js';
 import type { OperatorSearchAnswered, OperatorSearchRecord, OperatorSearchRequest } from '#domain/operator-search.js';
 import { shownAnswer, type FoundAnswer, type FoundCandidate, type ShownAnswer } from '#domain/search-answer.js';
-import type { FacePool } from '#face/face-pool.js';
 import { idempotentId, requestDigest, sameRequest } from '#platform/idempotency.js';
 import type { QueryMetrics } from '#platform/metrics.js';
+import { statementOf } from './operator-statement.js';
 import { QUERY_SOURCE } from './gallery-client.js';
-import type { ProbeSearch } from './probe-search.js';
+import type { Generation } from '../generations/generations.js';
 import type { SearchView } from './search-view.js';
 import { isCandidateWithdrawn, type DispositionOf } from './shown-search.js';
 
@@ -31,6 +31,8 @@ export interface OperatorSearchAnswer extends ShownAnswer {
 const ROUTE = 'POST /v1/searches/operator';
 const VIEW_DEADLINE_MS = 5_000;
 
+type SearchedGeneration = Pick<Generation, 'modelId' | 'faces' | 'search'>;
+
 /** One search as it is asked for. */
 interface Asked {
   readonly actor: Actor;
@@ -40,12 +42,13 @@ interface Asked {
   readonly probeSha256: string;
   /** With an Idempotency-Key. */
   readonly digest: string | undefined;
+  /** In force when it was accepted; the search is of this one to its end. */
+  readonly generation: SearchedGeneration;
 }
 
 export class OperatorSearch {
   constructor(
-    private readonly faces: FacePool,
-    private readonly search: ProbeSearch,
+    private readonly generations: { readonly inForce: SearchedGeneration },
     private readonly audit: AuditLog,
     private readonly view: SearchView,
     private readonly dispositionOf: DispositionOf,
@@ -57,7 +60,7 @@ export class OperatorSearch {
    * A request that is repeated under its key is given the answer that is on record, not another search.
    *
    * @throws Refusal for the probe (NO_FACE, MULTIPLE_FACES, IMAGE_…), IDEMPOTENCY_KEY_REUSED; Failure
-   *   AUDIT_UNAVAILABLE, KAFKA_UNAVAILABLE, VIEW_BEHIND
+   *   AUDIT_UNAVAILABLE, KAFKA_UNAVAILABLE, VIEW_BEHIND, MODEL_NOT_LOADED
    */
   async run(
     actor: Actor,
@@ -73,6 +76,7 @@ export class OperatorSearch {
       image,
       probeSha256,
       digest: idempotencyKey === undefined ? undefined : requestDigest({ ...request, probeSha256 }),
+      generation: this.generations.inForce,
     };
     const before = this.recorded(asked);
     return before === undefined ? this.anew(asked) : this.again(asked, before);
@@ -118,7 +122,7 @@ export class OperatorSearch {
     const left = search.answer.candidates.filter(
       (candidate) => !isCandidateWithdrawn({ kind: 'operator', search }, candidate, this.dispositionOf),
     );
-    await this.search.stage('operator', 'audit', () =>
+    await asked.generation.search.stage('operator', 'audit', () =>
       this.audit.append([
         { ...this.disclosure(asked, { ...search.answer, candidates: left }), action: 'operator-search-answered-again' },
       ]),
@@ -127,15 +131,16 @@ export class OperatorSearch {
   }
 
   private async searchAndRecord(asked: Asked): Promise<OperatorSearchAnswered> {
-    const { actor, searchId, request, image, probeSha256, digest } = asked;
+    const { actor, searchId, request, image, probeSha256, digest, generation } = asked;
     // The template is made while the entry is on its way: an officer waits for this. It is compared with nobody, and
     // nothing is said of it, before the entry is in the log.
-    const processing = this.faces.process(image, request.face, { priority: 'operator' });
+    const processing = generation.faces.process(image, request.face, { priority: 'operator' });
     processing.catch(() => undefined);
-    await this.search.stage('operator', 'audit', () =>
+    await asked.generation.search.stage('operator', 'audit', () =>
       this.audit.append([
         {
           ...this.about(asked),
+          modelId: generation.modelId,
           operation: 'consultation',
           action: 'operator-search',
           probeSha256,
@@ -144,8 +149,8 @@ export class OperatorSearch {
       ]),
     );
     const probe = await processing;
-    this.search.observePipeline('operator', probe);
-    const answer = await this.search.run({
+    generation.search.observePipeline('operator', probe);
+    const answer = await generation.search.run({
       searchId,
       kind: 'operator',
       probe,
@@ -167,7 +172,7 @@ export class OperatorSearch {
       answer,
     };
     // What cannot be put on record is not shown.
-    await this.search.stage('operator', 'audit', () =>
+    await asked.generation.search.stage('operator', 'audit', () =>
       this.audit.append([this.disclosure(asked, answer)], [searchEventRecord(event, QUERY_SOURCE)]),
     );
     return event;
@@ -180,13 +185,13 @@ export class OperatorSearch {
       purpose: request.grounds,
       justification: request.justification,
       searchId,
-      modelId: this.faces.modelId,
     };
   }
 
   private disclosure(asked: Asked, answer: FoundAnswer): AuditStatement {
     return {
       ...this.about(asked),
+      modelId: answer.gallery.modelId,
       operation: 'disclosure',
       action: 'operator-search-answered',
       recipients: [asked.actor.id],
@@ -208,16 +213,4 @@ function shown(
 function outcomeOf(answer: FoundAnswer): string {
   if (!answer.complete) return 'partial';
   return answer.candidates.length > 0 ? 'candidates' : 'not-found';
-}
-
-function statementOf(answer: FoundAnswer): string {
-  const { partitionsAnswered, partitionsTotal } = answer.gallery;
-  const part = `Only ${partitionsAnswered} of ${partitionsTotal} parts of the gallery were searched: search again.`;
-  if (answer.candidates.length > 0) {
-    const found = `${answer.candidates.length} possible match(es), to be compared by a person; none is an identification.`;
-    return answer.complete ? found : `${found} ${part}`;
-  }
-  // "Not found" would say more than a part of the gallery can.
-  if (!answer.complete) return `No possible match in what was searched. ${part}`;
-  return 'Not found in the gallery. Somebody who has no image there cannot be found.';
 }

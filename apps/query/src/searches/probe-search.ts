@@ -2,6 +2,7 @@
 import type { GalleryFilter, SearchMode } from '#domain/gallery.js';
 import type { SearchId } from '#domain/ids.js';
 import { rankCandidates, type ProbeReport, type FoundAnswer, type SearchKind } from '#domain/search-answer.js';
+import { reportQuality } from '#domain/face-quality.js';
 import { TEMPLATE_PARTITIONS } from '#domain/gallery.js';
 import type { FacePool } from '#face/face-pool.js';
 import type { ProcessedFace } from '#face/face-protocol.js';
@@ -44,7 +45,7 @@ export class ProbeSearch {
     const ranked = rankCandidates(found.candidates, threshold.score);
     endMerge();
     this.count(kind, threshold.version, ranked.filter(({ aboveThreshold }) => aboveThreshold).length);
-    const complete = found.missing.length === 0;
+    const complete = found.missing.length === 0 && found.incomplete.length === 0;
     if (!complete) this.metrics.searchesIncompleteTotal.inc({ kind });
     return {
       searchId: search.searchId,
@@ -59,6 +60,8 @@ export class ProbeSearch {
         partitionsTotal: TEMPLATE_PARTITIONS,
         partitionsMissing: found.missing,
         partitionsStale: found.stale,
+        partitionsIncomplete: found.incomplete,
+        unusable: found.unusable,
       },
       mode: found.mode,
       threshold,
@@ -93,13 +96,9 @@ export class ProbeSearch {
 function reportProbe(probe: ProcessedFace): ProbeReport {
   const { quality } = probe.embedded;
   return {
-    quality: {
-      eyeDistancePx: quality.eyeDistancePx,
-      embeddingNorm: quality.embeddingNorm,
-      detectionConfidence: quality.confidence,
-      warnings: quality.warnings,
-    },
+    quality: reportQuality(quality),
     faceBox: probe.faces[probe.chosen]!.box,
     facesFound: probe.faces.length,
+    rotation: probe.rotation,
   };
 }

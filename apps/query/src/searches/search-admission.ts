@@ -33,7 +33,7 @@ export class SearchAdmission {
   };
 
   constructor(
-    private readonly permits: SearchPermits,
+    private readonly permits: Pick<SearchPermits, 'check'>,
     limits: { readonly perMinute: number; readonly systemPerMinute: number; readonly atATime: number },
     private readonly ownSystem: string,
     private readonly metrics: QueryMetrics,

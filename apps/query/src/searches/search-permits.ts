@@ -39,7 +39,19 @@ export class SearchPermits {
         { kind, since: suspension.since },
       );
     }
-    if (this.model.evaluationOnly) this.requireOverride('the model pack is for evaluation only');
+    this.requireApproved();
+  }
+
+  /**
+   * Whether searches of this kind could be judged by this model, for whoever is about to switch to it. A suspension is no
+   * reason not to.
+   *
+   * @param enrolled templates of the gallery that would be searched
+   * @throws Refusal MODEL_NOT_APPROVED; Failure THRESHOLD_MISSING
+   */
+  requireUsable(kind: SearchKind, enrolled: number): void {
+    this.requireApproved();
+    this.threshold(kind, enrolled);
   }
 
   /**
@@ -70,6 +82,10 @@ export class SearchPermits {
   /** What two people have decided for the model in use. */
   get override(): ModelOverrideNotice | undefined {
     return overrideInForce(this.governance.state, this.model.modelId);
+  }
+
+  private requireApproved(): void {
+    if (this.model.evaluationOnly) this.requireOverride('the model pack is for evaluation only');
   }
 
   private requireOverride(because: string): void {

@@ -1,5 +1,6 @@
 /** A search as people are shown it. */
 import { isSuppressed, type Disposition } from '#domain/disposition.js';
+import type { UprightPicture } from '#domain/face.js';
 import type { ImageId, SearchId } from '#domain/ids.js';
 import type { OperatorSearchRecord } from '#domain/operator-search.js';
 import { isWithdrawn, type RetrospectiveSearch } from '#domain/retrospective-search.js';
@@ -18,6 +19,8 @@ export interface ShownSearch {
   readonly by: string;
   readonly request: unknown;
   readonly faces: unknown;
+  /** What the boxes of `faces` are given in. */
+  readonly picture: UprightPicture | null;
   readonly failure: unknown;
   readonly answer: ShownAnswer | null;
   /** Of a retrospective search: who looked at what, decided what and why. */
@@ -73,6 +76,7 @@ export function showSearch(viewed: ViewedSearch, dispositionOf: DispositionOf): 
         updatedAt: search.updatedAt,
         request: search.request,
         faces: search.faces ?? null,
+        picture: search.picture ?? null,
         failure: search.failure ?? null,
         answer: search.answer === undefined ? null : shownAnswer(search.answer, isGone),
         review: { rules, operators, partialReview, viewings, withdrawals, decisions, history },
@@ -97,6 +101,7 @@ function nothingOf(searchId: SearchId, at: string, by: string): ShownSearch {
     by,
     request: null,
     faces: null,
+    picture: null,
     failure: null,
     answer: null,
     review: null,
