@@ -17,6 +17,7 @@ export default defineConfig({
             '{apps,libs}/*/src/**/*.test.ts',
             'test/conventions/**/*.test.ts',
             'test/audit-verifier/**/*.test.ts',
+            'test/crash/answer-check.test.ts',
           ],
           exclude: ['**/*.int.test.ts'],
           sequence: { groupOrder: 0 },
@@ -54,6 +55,15 @@ export default defineConfig({
           hookTimeout: 1_800_000,
           fileParallelism: false,
           sequence: { groupOrder: 4 },
+        },
+      },
+      {
+        extends: true,
+        test: {
+          name: 'fuzz',
+          include: ['test/fuzz/**/*.test.ts'],
+          fileParallelism: false,
+          sequence: { groupOrder: 5 },
         },
       },
       {

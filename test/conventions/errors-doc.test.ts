@@ -15,11 +15,12 @@ const SECTIONS = [
   'Start and settings',
   'Command line',
 ];
-/** Hand on what another process or thread has made, under the code that it has. */
+/** Hand on what another process, thread or rule has made, under the code that it has. */
 const PASS_ON = [
   'apps/cli/src/search.ts',
   'apps/cli/src/service-client.ts',
   'apps/query/src/review/retrospective-runs.ts',
+  'libs/face/src/face-engine.ts',
   'libs/face/src/face-protocol.ts',
   'libs/gallery/src/shard-protocol.ts',
 ];

@@ -8,7 +8,8 @@ const SERVICES: readonly (readonly [string, Metrics])[] = [
   ['query', new QueryMetrics()],
 ];
 /** `_total` counts what its name says; `_templates`, `_records` and what waits or is due go up and down. */
-const UNITS = /_(seconds|bytes|ratio|total|templates|records|waiting|due|without_outcome|suspended)$/;
+const UNITS =
+  /_(seconds|bytes|ratio|total|templates|records|waiting|due|without_outcome|suspended|images|problem|mismatch|pending|late)$/;
 
 interface RegisteredMetric {
   readonly name: string;

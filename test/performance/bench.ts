@@ -6,12 +6,21 @@ import { writeFile } from 'node:fs/promises';
 import { availableParallelism, cpus } from 'node:os';
 import { parseArgs } from 'node:util';
 import { benchEndToEnd } from './e2e.js';
+import { benchEngines } from './engines.js';
+import { benchEnrolling } from './enrolling.js';
 import { benchGovernance } from './governance.js';
+import { benchParameters } from './parameters.js';
 import type { BenchResult } from './measure.js';
+import { benchRestart, benchRestartMillion } from './restart.js';
 
 const BENCHES: Readonly<Record<string, () => Promise<BenchResult>>> = {
   e2e: benchEndToEnd,
+  engines: benchEngines,
+  enrolling: benchEnrolling,
   governance: benchGovernance,
+  parameters: benchParameters,
+  restart: benchRestart,
+  'restart-million': benchRestartMillion,
 };
 
 const { positionals, values } = parseArgs({ allowPositionals: true, options: { json: { type: 'string' } } });

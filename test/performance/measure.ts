@@ -38,3 +38,19 @@ export async function timed(run: () => Promise<unknown>): Promise<number> {
   await run();
   return performance.now() - startedMs;
 }
+
+/** Milliseconds of the process's own CPU that `run` takes: what others do on the machine counts less than by the clock. */
+export async function cpuTimed(run: () => unknown): Promise<number> {
+  const before = process.cpuUsage();
+  await run();
+  const { user, system } = process.cpuUsage(before);
+  return (user + system) / 1000;
+}
+
+export function ratioAtMost(name: string, value: number, most: number): Ratio {
+  return { name, value, goal: `<= ${most}`, holds: value <= most };
+}
+
+export function ratioAtLeast(name: string, value: number, least: number): Ratio {
+  return { name, value, goal: `>= ${least}`, holds: value >= least };
+}

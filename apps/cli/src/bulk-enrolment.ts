@@ -26,10 +26,19 @@ export interface EnrolmentTally {
   /** By code. */
   readonly refused: Map<string, number>;
   readonly failed: Map<string, number>;
+  /** Of those that were enrolled, by what is to be done better. */
+  readonly advice: Map<string, number>;
 }
 
 export class BulkEnrolment {
-  readonly tally: EnrolmentTally = { sent: 0, enrolled: 0, superseded: 0, refused: new Map(), failed: new Map() };
+  readonly tally: EnrolmentTally = {
+    sent: 0,
+    enrolled: 0,
+    superseded: 0,
+    refused: new Map(),
+    failed: new Map(),
+    advice: new Map(),
+  };
   private readonly publisher: Publisher;
   private readonly reader: LogReader;
   /** By `partition/offset` of the image's record. An outcome may be read before its image's publish has resolved. */
@@ -129,6 +138,7 @@ export class BulkEnrolment {
     switch (outcome.outcome) {
       case 'enrolled': {
         this.tally.enrolled++;
+        for (const advice of outcome.advice ?? []) count(this.tally.advice, advice);
         const { partition, offset } = outcome.template;
         this.templateEnds.set(partition, Math.max(this.templateEnds.get(partition) ?? 0, offset + 1));
         break;

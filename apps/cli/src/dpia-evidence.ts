@@ -162,10 +162,14 @@ function subjectOf(decision: DatedDecision): Cell {
     case 'THRESHOLDS_APPROVED':
       return `version ${decision.version}`;
     case 'OVERRIDE_PROPOSED':
+    case 'GALLERY_RETIRED':
+    case 'GALLERY_DESTROYED':
       return `model ${decision.modelId}`;
     case 'OVERRIDE_APPROVED':
     case 'OVERRIDE_ENDED':
       return `override ${decision.overrideId}`;
+    case 'GALLERY_SWITCHED':
+      return `from model ${decision.from} to ${decision.to}`;
   }
 }
 

@@ -112,6 +112,7 @@ function print(tally: EnrolmentTally, earlier: readonly JournalLine[], durationM
   const enrolledEarlier = earlier.filter(({ outcome }) => outcome === 'enrolled').length;
   say(`sent ${tally.sent} in ${(durationMs / 1000).toFixed(1)} s, all searchable`);
   say(`enrolled   ${tally.enrolled}${enrolledEarlier > 0 ? ` (and ${enrolledEarlier} earlier)` : ''}`);
+  for (const [advice, number] of [...tally.advice].sort((a, b) => b[1] - a[1])) say(`warning    ${number} ${advice}`);
   for (const [code, number] of [...tally.refused].sort()) say(`refused    ${number} ${code}`);
   if (tally.superseded > 0) say(`superseded ${tally.superseded}`);
   for (const [code, number] of tally.failed) say(`failed     ${number} ${code}`);

@@ -1,5 +1,5 @@
 /** `npm run custody -- …`: what operators of the system do from a shell. Each command is one file. */
-import { Command, CommanderError, Option } from 'commander';
+import { Command, CommanderError, InvalidArgumentError, Option } from 'commander';
 import { CodedError, describeError } from '#domain/errors.js';
 import { ROLES, type Role } from '#domain/identity.js';
 import { parseFaceChoice } from '#domain/face.js';
@@ -8,10 +8,15 @@ import { destroyAuditEntries, exportAudit, verifyAuditExport } from './audit.js'
 import { exportDpiaEvidence } from './dpia-evidence.js';
 import { enrol, type EnrolOptions } from './enrol.js';
 import { erase, type EraseOptions } from './erase.js';
+import type { EvaluateOptions } from './evaluate.js';
+import { changeGalleryLayout, galleryStatus, retireReplicas } from './gallery.js';
+import type { GalleryLayout } from './gallery-layout.js';
+import { buildGeneration, generationStatus, retireGeneration, switchGeneration } from './generation.js';
+import { checkPack, fetchPack, type PackCheckOptions } from './pack.js';
 import { search } from './search.js';
 import { signLocalToken } from './local-keys.js';
 import { applyTopics, checkTopics } from './topics.js';
-import { up } from './up.js';
+import { up, type LayoutFlags } from './up.js';
 import { reportUsage, type UsagePeriod, type UsageReportOptions } from './usage-report.js';
 
 const program = new Command('custody')
@@ -21,7 +26,9 @@ const program = new Command('custody')
 program
   .command('up')
   .description('start everything on this machine, with a real Kafka and the sample gallery')
-  .action(() => up(process.env));
+  .addOption(countOption('--shards <S>', 'index processes that the gallery is dealt to (SHARDS, or as it is)'))
+  .addOption(countOption('--replicas <R>', 'processes that hold each shard (REPLICAS, or as it is)'))
+  .action((flags: LayoutFlags) => up(process.env, flags));
 
 program
   .command('enrol')
@@ -73,6 +80,31 @@ program
     process.stdout.write(`${await signLocalToken(readSettings(), role, subject)}\n`);
   });
 
+program
+  .command('evaluate')
+  .description(
+    'measure the model pack on a folder (<subject>/<image>.jpg): errors, groups, thresholds; needs no system',
+  )
+  .argument('<folder>')
+  .requiredOption('--out <file>', 'the report, JSON')
+  .option('--html <file>', 'the same for people, with plots')
+  .option('--groups <csv>', 'a column subject (or image), and one column for each attribute')
+  .option('--leave-out <file>', 'subjects to leave out, one a line, such as second names of one person')
+  .addOption(new Option('--face <choice>', 'which face of an image with several').argParser(parseFaceChoice))
+  .addOption(new Option('--fpir <rate>', 'wanted false positive identification rate').default(0.01).argParser(rate))
+  .addOption(new Option('--gallery-size <n>', 'wanted number of people enrolled').argParser(wholeFrom(1)))
+  .option('--thresholds <file>', 'write the proposed thresholds, as POST /v1/thresholds takes them')
+  .option('--label-check <csv>', 'write the pairs of images to look at for wrong labels (names images)')
+  .addOption(new Option('--degraded <n>', 'probes to make worse, 0 for none').default(200).argParser(wholeFrom(0)))
+  .addOption(new Option('--splits <n>', 'random splits for each gallery').default(100).argParser(wholeFrom(1)))
+  .addOption(new Option('--replicates <n>', 'bootstrap samples').default(1000).argParser(wholeFrom(100)))
+  .addOption(new Option('--seed <n>', 'of everything that is drawn').default(1).argParser(wholeFrom(0)))
+  .action(async (folder: string, options: EvaluateOptions) => {
+    // Its plots need a charting library, which no other command waits for.
+    const { evaluateFolder } = await import('./evaluate.js');
+    return evaluateFolder(folder, options);
+  });
+
 const audit = program.command('audit').description('copy, verify and end the retention of the audit');
 audit
   .command('export')
@@ -95,6 +127,75 @@ audit
   .action((options: { before: string; authority: string; reason: string }) =>
     destroyAuditEntries(readSettings(), options),
   );
+
+const gallery = program.command('gallery').description('what holds the gallery, and how that is changed');
+gallery
+  .command('status')
+  .description('every replica on record: its shard, whether it answers, how far it is, what it has destroyed')
+  .option('--json', 'print what the query service says, as it came')
+  .action((options: { json?: boolean }) => galleryStatus(readSettings(), options));
+gallery
+  .command('layout')
+  .description('change the layout of the running system (npm start); searches go on meanwhile')
+  .addOption(countOption('--shards <S>', '1, 2, 3, 4, 6, 8, 12 or 24').makeOptionMandatory())
+  .addOption(countOption('--replicas <R>', 'processes that hold each shard').default(1))
+  .action((layout: GalleryLayout) => changeGalleryLayout(readSettings(), layout));
+gallery
+  .command('retire')
+  .description('take a replica off the record that will not come back, so that erasures no longer wait for it')
+  .argument('<replicaId|shards>', 'one replica, or every replica of a layout of so many shards')
+  .requiredOption('--reason <text>', 'how its memory ended and its snapshots were deleted')
+  .option('--model <modelId>', 'of this model’s gallery alone')
+  .action((which: string, options: { reason: string; model?: string }) =>
+    retireReplicas(readSettings(), which, options),
+  );
+
+const generation = gallery.command('generation').description('the gallery of another model: build, switch to, end');
+generation
+  .command('build')
+  .description('build the gallery of a model pack beside the running one (npm start); searches go on meanwhile')
+  .argument('<folder>', 'the model pack: its manifest beside its files')
+  .action((folder: string) => buildGeneration(readSettings(), folder));
+generation
+  .command('status')
+  .description('each gallery: whether it is in force, how far it is, what it lacks')
+  .option('--json', 'print it as JSON')
+  .action((options: { json?: boolean }) => generationStatus(readSettings(), options));
+generation
+  .command('switch')
+  .description('search the gallery of this model from now on (role threshold-approver); the same command switches back')
+  .argument('<modelId>')
+  .requiredOption('--reason <text>')
+  .addOption(
+    new Option('--accept-missing <n>', 'images that it may lack')
+      .argParser((text) =>
+        /^\d{1,9}$/.test(text) ? Number(text) : program.error('error: --accept-missing is a number'),
+      )
+      .default(0),
+  )
+  .action((modelId: string, options: { reason: string; acceptMissing: number }) =>
+    switchGeneration(readSettings(), modelId, options),
+  );
+generation
+  .command('retire')
+  .description('end a gallery that is not in force, in two steps; the second deletes what is left of it')
+  .argument('<modelId>')
+  .requiredOption('--reason <text>', 'why, and how its snapshots were deleted')
+  .action((modelId: string, options: { reason: string }) => retireGeneration(readSettings(), modelId, options));
+
+const pack = program.command('pack').description('bring a model pack onto this disk, and check what it does');
+pack
+  .command('fetch')
+  .description('fetch the files that a manifest names into the cache, each checked, and print the folder')
+  .argument('<manifest>')
+  .action((manifest: string) => fetchPack(manifest));
+pack
+  .command('check')
+  .description('say what a pack is, and whether it gives its golden values here; exit 1 when it does not')
+  .argument('[folder]', 'the default pack when it is left out')
+  .option('--goldens <file>', 'the golden values to compare with')
+  .option('--write-goldens <file>', 'write them instead, where the pack is known to work')
+  .action((folder: string | undefined, options: PackCheckOptions) => checkPack(folder, options));
 
 const topics = program.command('topics').description('compare the Kafka topics with what the services need');
 topics
@@ -139,4 +240,27 @@ try {
     // What was begun beside it, such as a download, is not waited for.
     process.exit(1);
   }
+}
+
+function countOption(flags: string, description: string): Option {
+  return new Option(flags, description).argParser((text) => {
+    if (!/^[1-9]\d{0,2}$/.test(text)) throw new InvalidArgumentError('It is a whole number above 0.');
+    return Number(text);
+  });
+}
+
+function rate(text: string): number {
+  const value = Number(text);
+  if (!(value > 0 && value < 1)) throw new InvalidArgumentError('A rate is above 0 and below 1.');
+  return value;
+}
+
+function wholeFrom(least: number): (text: string) => number {
+  return (text) => {
+    const value = Number(text);
+    if (!Number.isSafeInteger(value) || value < least) {
+      throw new InvalidArgumentError(`A whole number, at least ${least}.`);
+    }
+    return value;
+  };
 }

@@ -3,6 +3,7 @@ import { hostname } from 'node:os';
 import { basename } from 'node:path';
 import Table from 'cli-table3';
 import { Refusal } from '#domain/errors.js';
+import type { DescribedFace } from '#domain/face.js';
 import type { Candidate, SearchAnswer } from '#domain/search-answer.js';
 import type { Settings } from '#platform/settings.js';
 import { ServiceClient } from './service-client.js';
@@ -14,7 +15,7 @@ interface Shown {
   readonly searchId: string;
   readonly state: string;
   readonly answer: SearchAnswer | null;
-  readonly faces: readonly { readonly index: number }[] | null;
+  readonly faces: readonly DescribedFace[] | null;
   readonly failure: { readonly code: string; readonly detail: string } | null;
 }
 
@@ -33,11 +34,13 @@ export async function search(
   if (identityUnconfirmed === true) form.set('identityUnconfirmed', 'true');
   if (kind === 'operator') {
     if (!form.has('deviceId')) form.set('deviceId', hostname());
-    const answer = await new ServiceClient(settings, 'officer').call<SearchAnswer & { statement: string }>(
-      'POST',
-      '/v1/searches/operator',
-      form,
-    );
+    const answer = await new ServiceClient(settings, 'officer')
+      .call<SearchAnswer & { statement: string }>('POST', '/v1/searches/operator', form)
+      .catch((error: unknown) => {
+        const faces = error instanceof Refusal ? error.details?.['faces'] : undefined;
+        if (faces !== undefined) process.stdout.write(describeFacesFound(faces as readonly DescribedFace[]));
+        throw error;
+      });
     process.stdout.write(json === true ? `${JSON.stringify(answer, null, 2)}\n` : describe(answer, answer.statement));
     return;
   }
@@ -58,8 +61,19 @@ export async function search(
   else if (shown.failure !== null) throw new Refusal(shown.failure.code, shown.failure.detail);
   else
     process.stdout.write(
-      `search ${shown.searchId}: ${shown.state}, ${shown.faces?.length ?? 0} faces to choose from\n`,
+      `${describeFacesFound(shown.faces ?? [])}search ${shown.searchId}: ${shown.state}, ${shown.faces?.length ?? 0} faces to choose from\n`,
     );
+}
+
+/** What a person chooses from: `--face` takes the index. */
+function describeFacesFound(faces: readonly DescribedFace[]): string {
+  if (faces.length === 0) return '';
+  const table = new Table({ head: ['face', 'left', 'top', 'eyes apart', 'what to know'], style: { head: [] } });
+  for (const { index, box, quality } of faces) {
+    const eyes = quality === undefined ? '' : `${Math.round(quality.eyeDistancePx)} px`;
+    table.push([index, box.left, box.top, eyes, (quality?.advice ?? []).join('\n')]);
+  }
+  return `${table.toString()}\n`;
 }
 
 /** The ranked candidates as a table, with what was searched and what it means. */
@@ -84,7 +98,8 @@ export function describe(answer: SearchAnswer, statement: string): string {
       capturedAt ?? '',
     ]);
   }
-  const { gallery, threshold } = answer;
+  const { gallery, threshold, probe } = answer;
+  const { quality, rotation = 0 } = probe;
   const evaluated = threshold.evaluated ? '' : ', not evaluated at this size';
   const override = threshold.override;
   return [
@@ -95,7 +110,8 @@ export function describe(answer: SearchAnswer, statement: string): string {
     ...(override === undefined
       ? []
       : [`used without an approved evaluation, by decision of ${override.by.join(' and ')}: ${override.reason}`]),
-    ...answer.probe.quality.warnings.map((warning) => `probe: ${warning}`),
+    ...(rotation === 0 ? [] : [`probe: it lies on its side or head, and was turned by ${rotation} degrees`]),
+    ...(quality.advice ?? quality.warnings).map((advice) => `probe: ${advice}`),
     '',
   ].join('\n');
 }
