@@ -39,8 +39,8 @@ export interface GalleryShardOptions {
   readonly dimension: number;
   readonly partitions: readonly number[];
   /**
-   * Above it `auto` is approximate. At 100,000 templates of 512 dimensions a scan takes 2.9 to 3.1 ms and loses nobody, the
-   * graph 3.5 ms and .2 % of first candidates; from some 120,000 the graph is the quicker one: `npm run bench -- engines`.
+   * Above it `auto` is approximate. At 100,000 templates of 512 dimensions both engines take 2.4 to 3.5 ms; the scan loses
+   * nobody, the graph .2 % of first candidates. Crossovers measured: 97,000 to 121,000, by `npm run bench -- engines`.
    */
   readonly autoExactMaxTemplates: number;
 }
