@@ -17,7 +17,7 @@ import { metric } from '#testkit/http-for-tests.js';
 import { silentLog } from '#testkit/kafka-test-helpers.js';
 import { openGalleryScene, type GalleryScene } from '../crash/crash-scene.js';
 import { IndexProcess } from '../crash/index-process.js';
-import { figure, quantile, timed, type BenchResult } from './measure.js';
+import { figure, median, quantile, timed, type BenchResult } from './measure.js';
 
 const GALLERY = 50_000;
 /** Some six times what two cores of ingest give. */
@@ -26,7 +26,7 @@ const ENROL_TICK_MS = 50;
 /** By then the shard builds its graph while it takes templates in, and does so as long as the enrolment lasts. */
 const ENROL_WARM_UP_MS = 13_000;
 const WINDOW_MS = 15_000;
-const ROUNDS = 4;
+const ROUNDS = 5;
 const SEARCH_INTERVAL_MS = 20;
 const WARM_UP_SEARCHES = 100;
 const CANDIDATES = 6;
@@ -39,6 +39,7 @@ const SAY_INTERVAL_MS = 10_000;
 const MODES: readonly SearchMode[] = ['auto', 'approximate'];
 const RATIO_MAX = 3;
 const EVENT_LOOP_MS_MAX = 20;
+/** Counts the 10 ms between two looks at the clock: an idle loop shows some 11 ms. */
 const EVENT_LOOP_P99 = 'nodejs_eventloop_lag_p99_seconds';
 const PENDING = 'custody_gallery_pending_templates{shard="0.0"}';
 
@@ -125,11 +126,9 @@ function resultOf(
   idleLoopMs: readonly number[],
   enrollingLoopMs: readonly number[],
 ): BenchResult {
-  const p99 = (windows: readonly Latencies[], mode: SearchMode): number =>
-    quantile(
-      windows.flatMap((window) => window[mode]),
-      0.99,
-    );
+  // Round by round: whatever else the machine does in one of them is not what an enrolment costs.
+  const p99Ratio = (mode: SearchMode): number =>
+    median(idle.map((window, round) => quantile(enrolling[round]![mode], 0.99) / quantile(window[mode], 0.99)));
   const figures = MODES.flatMap((mode) =>
     [0.5, 0.99].flatMap((p) =>
       ([['idle', idle] as const, ['enrolling', enrolling] as const] as const).map(([name, windows]) => {
@@ -142,7 +141,7 @@ function resultOf(
       }),
     ),
   );
-  const loopMs = Math.max(...enrollingLoopMs);
+  const loopMs = median(enrollingLoopMs);
   return {
     figures: [
       figure(`enrolment beside ${GALLERY} templates`, 'templates/s', [ENROL_PER_SECOND]),
@@ -152,7 +151,7 @@ function resultOf(
     ],
     ratios: [
       ...MODES.map((mode) => {
-        const value = p99(enrolling, mode) / p99(idle, mode);
+        const value = p99Ratio(mode);
         return {
           name: `${mode} search p99, enrolling / idle`,
           value,
@@ -161,7 +160,7 @@ function resultOf(
         };
       }),
       {
-        name: `event loop p99 of the worst round / ${EVENT_LOOP_MS_MAX} ms`,
+        name: `event loop p99, enrolling / ${EVENT_LOOP_MS_MAX} ms`,
         value: loopMs / EVENT_LOOP_MS_MAX,
         goal: '< 1',
         holds: loopMs < EVENT_LOOP_MS_MAX,
