@@ -31,7 +31,7 @@ import type { LogReader } from '#kafka/log-reader.js';
 import { overwritingFreed } from '#platform/freed-memory.js';
 import { ByteTraces, type Trace } from '#testkit/byte-traces.js';
 import { faceImage } from '#testkit/face-images-for-tests.js';
-import { answerOf, call } from '#testkit/http-for-tests.js';
+import { answerOf, call, metric } from '#testkit/http-for-tests.js';
 import { eventually, silentLog } from '#testkit/kafka-test-helpers.js';
 import { modelPackForTests, samplePhotographsForTests } from '#testkit/model-pack-for-tests.js';
 import { processesOf, RunningSystem } from '#testkit/running-system.js';
@@ -44,6 +44,9 @@ const DESTROYED_MS = 60_000;
 const COLLECTED_MS = 45_000;
 const INDEX_MAIN = fileURLToPath(new URL('../../dist/apps/index/src/main.js', import.meta.url));
 const why = { reason: 'The request of the person was upheld', authority: 'DPA 2018 s.47' };
+
+const SEARCHABLE = 'custody_gallery_templates{shard="0.0",state="searchable"}';
+const PENDING = 'custody_gallery_pending_templates{shard="0.0"}';
 
 interface ShownErasure {
   readonly erasureId: string;
@@ -104,6 +107,17 @@ describe('an erased image', { timeout: 600_000 }, () => {
     await rm(kept, { recursive: true, force: true });
     await system?.stopAndForget();
   });
+
+  /** The graph is built when a shard has been quiet for a moment, and what is not in it is in no file of it. */
+  async function isInGraph(url: string, searchableBefore: number): Promise<void> {
+    await eventually(
+      async () => {
+        expect(await metric(url, SEARCHABLE)).toBeGreaterThan(searchableBefore);
+        expect(await metric(url, PENDING)).toBe(0);
+      },
+      { timeoutMs: 60_000, intervalMs: 500 },
+    );
+  }
 
   async function startSecondReplica(): Promise<typeof second> {
     const port = await freePort();
@@ -250,13 +264,15 @@ describe('an erased image', { timeout: 600_000 }, () => {
   }
 
   test('is found before, in each form, by what searches for it', async () => {
+    const before = await Promise.all([system.indexUrl, second.url].map((url) => metric(url, SEARCHABLE)));
     await enrol();
     await eventually(async () => expect([...(await returnedBy()).values()]).toEqual([true, true]));
+    for (const [i, url] of [system.indexUrl, second.url].entries()) await isInGraph(url, before[i]!);
     await writeSnapshots();
     await cp(second.snapshots, kept, { recursive: true });
     const planted = join(system.settings.DATA_DIR, 'planted.txt');
     await writeFile(planted, base64);
-    const { ours } = await everywhere();
+    const { ours } = await everywhere().finally(() => rm(planted));
     const forms = new Set(ours.map(({ form }) => form));
     const text = ['JPEG as sent base64', 'template f32 base64', 'template int8 base64'];
     expect([...forms]).toEqual(expect.arrayContaining(['JPEG as sent', 'template f32', 'template int8', ...text]));
@@ -272,7 +288,6 @@ describe('an erased image', { timeout: 600_000 }, () => {
       expect(places).toMatch(place);
     }
     expect(await stored()).toHaveLength(1);
-    await rm(planted);
   });
 
   test('is returned by no replica within 2 s, and is nowhere when the receipt says so, within 60 s', async () => {
