@@ -217,7 +217,8 @@ describe('log reader', () => {
       expect(behindSinceMs).toBeLessThan(nowMs - 1_500);
       // At most a long poll before the record was there.
       expect(behindSinceMs).toBeGreaterThan(publishedAtMs - 1_000);
-      expect(answeredAtMs).toBeGreaterThan(nowMs - 1_000);
+      // A long poll takes half a second, and on a busy machine another one may be late.
+      expect(answeredAtMs).toBeGreaterThan(nowMs - 2_000);
     }
     release();
     await eventually(() => {
