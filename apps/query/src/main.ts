@@ -47,7 +47,7 @@ import { GallerySwitches } from './generations/gallery-switches.js';
 import { GenerationProgresses, keepGenerationGauges } from './generations/generation-progress.js';
 import { LackingImages } from './generations/lacking-images.js';
 import { openGenerations } from './generations/open-generation.js';
-import { QUERY_SOURCE } from './searches/gallery-client.js';
+import { QUERY_SOURCE } from './query-source.js';
 import { GalleryRegister } from './data-protection/gallery-register.js';
 import { serveOpenApi } from './openapi/openapi.js';
 import { GovernanceDecisions } from './governance/governance-decisions.js';

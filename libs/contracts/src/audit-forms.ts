@@ -45,19 +45,23 @@ export const destructionFormSchema = z.strictObject({
   reason: z.string().trim().min(10).max(2000),
 });
 
+export interface AuditFilter {
+  /** When the leaf was logged, inclusive, milliseconds since 1970. */
+  readonly fromMs?: number | undefined;
+  /** Exclusive. */
+  readonly toMs?: number | undefined;
+  readonly actor?: string | undefined;
+  readonly operation?: string | undefined;
+  readonly action?: string | undefined;
+  readonly searchId?: string | undefined;
+  readonly subjectId?: string | undefined;
+  readonly imageId?: string | undefined;
+}
+
 export interface AuditQuery {
   /** As it was asked, for the audit of the question. */
   readonly asked: Readonly<Record<string, string>>;
-  readonly filter: {
-    readonly fromMs: number | undefined;
-    readonly toMs: number | undefined;
-    readonly actor?: string | undefined;
-    readonly operation?: string | undefined;
-    readonly action?: string | undefined;
-    readonly searchId?: string | undefined;
-    readonly subjectId?: string | undefined;
-    readonly imageId?: string | undefined;
-  };
+  readonly filter: AuditFilter;
   /** Leaves below it, exclusive; undefined for the newest. */
   readonly belowIndex: number | undefined;
   readonly limit: number;

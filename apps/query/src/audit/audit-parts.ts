@@ -13,7 +13,7 @@ import { AuditReading } from './audit-reading.js';
 import { AuditSealing, type AuditSurroundings } from './audit-sealing.js';
 import { AuditView } from './audit-view.js';
 import { AuditKeys } from './audit.controller.js';
-import { QUERY_SOURCE } from '../searches/gallery-client.js';
+import { QUERY_SOURCE } from '../query-source.js';
 
 /** Of AUDIT_SEAL_KEY_FILE: this replica has no key and never seals. */
 const NO_KEY = 'off';

@@ -8,6 +8,7 @@ import type { SealableLog } from '#audit/audit-sealer.js';
 import { openCheckpoint, type SignedCheckpoint } from '#audit/checkpoint.js';
 import { leafHash, MerkleFrontier, rootAt } from '#audit/merkle-tree.js';
 import type { VerifierKey } from '#audit/signed-note.js';
+import type { AuditFilter } from '#contracts/audit-forms.js';
 import { auditLeaf, destructionOf, DESTRUCTION_ACTION, parseAuditEntry } from '#contracts/audit-record.js';
 import { leafEventId, sealLine, type LoggedLeaf } from '#contracts/audit-seal-record.js';
 import { AUDIT_CHECKPOINTS, AUDIT_ENTRIES, AUDIT_ENTRY_PARTITIONS, AUDIT_LOG } from '#contracts/topics.js';
@@ -63,19 +64,6 @@ export interface FoundLeaf extends LoggedLeaf {
   readonly index: number;
   /** The entry's bytes; undefined where it is not there any more. */
   readonly body: Buffer | undefined;
-}
-
-export interface AuditFilter {
-  /** When the leaf was logged, inclusive, milliseconds since 1970. */
-  readonly fromMs?: number | undefined;
-  /** Exclusive. */
-  readonly toMs?: number | undefined;
-  readonly actor?: string | undefined;
-  readonly operation?: string | undefined;
-  readonly action?: string | undefined;
-  readonly searchId?: string | undefined;
-  readonly subjectId?: string | undefined;
-  readonly imageId?: string | undefined;
 }
 
 export class AuditView implements SealableLog {

@@ -16,7 +16,7 @@ import type { DirectionFollower } from '#kafka/direction-follower.js';
 import type { Publisher } from '#kafka/publisher.js';
 import { idempotentId, requestDigest } from '#platform/idempotency.js';
 import type { DirectedDispositions } from './directed-dispositions.js';
-import { QUERY_SOURCE } from '../searches/gallery-client.js';
+import { QUERY_SOURCE } from '../query-source.js';
 import type { GalleryRegister } from './gallery-register.js';
 import { givenBefore } from './given-before.js';
 

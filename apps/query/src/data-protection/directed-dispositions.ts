@@ -5,7 +5,7 @@ import { dispositionsUnder } from '#domain/direction.js';
 import type { Disposition } from '#domain/disposition.js';
 import { offset, type ImageId } from '#domain/ids.js';
 import type { DirectionFollower } from '#kafka/direction-follower.js';
-import { QUERY_SOURCE } from '../searches/gallery-client.js';
+import { QUERY_SOURCE } from '../query-source.js';
 import type { GalleryRegister } from './gallery-register.js';
 
 export class DirectedDispositions {

@@ -19,7 +19,7 @@ import type { Publisher } from '#kafka/publisher.js';
 import type { Log } from '#platform/log.js';
 import type { DirectedDispositions } from './directed-dispositions.js';
 import type { Erasures } from './erasures.js';
-import { QUERY_SOURCE } from '../searches/gallery-client.js';
+import { QUERY_SOURCE } from '../query-source.js';
 import type { GalleryRegister } from './gallery-register.js';
 
 /** Written at a time, so that a direction about one image waits for no sweep over all of them. */

@@ -37,7 +37,7 @@ import type { ReplicaFollower } from '#kafka/replica-follower.js';
 import type { ImageStore } from '#platform/image-store.js';
 import type { Log } from '#platform/log.js';
 import type { QueryMetrics } from '#platform/metrics.js';
-import { QUERY_SOURCE } from '../searches/gallery-client.js';
+import { QUERY_SOURCE } from '../query-source.js';
 import { PendingDestruction } from './pending-destruction.js';
 import type { GalleryRegister } from './gallery-register.js';
 

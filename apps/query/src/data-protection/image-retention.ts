@@ -18,7 +18,7 @@ import type { RetentionPolicy, ReviewDate } from '#domain/retention.js';
 import type { DirectionFollower } from '#kafka/direction-follower.js';
 import type { Publisher } from '#kafka/publisher.js';
 import { idempotentId, requestDigest } from '#platform/idempotency.js';
-import { QUERY_SOURCE } from '../searches/gallery-client.js';
+import { QUERY_SOURCE } from '../query-source.js';
 import type { GalleryRegister } from './gallery-register.js';
 import type { ReviewDates } from './review-dates.js';
 import { givenBefore } from './given-before.js';

@@ -16,7 +16,7 @@ import type { FacePool } from '#face/face-pool.js';
 import { processFaceAgain } from '#face/same-face-again.js';
 import type { Publisher } from '#kafka/publisher.js';
 import { custodyImageName, type ImageStore } from '#platform/image-store.js';
-import { QUERY_SOURCE } from '../searches/gallery-client.js';
+import { QUERY_SOURCE } from '../query-source.js';
 import type { GalleryRegister } from './gallery-register.js';
 
 export interface CorrectionAccepted {

@@ -16,7 +16,7 @@ import type { KnownReplica } from '#kafka/replica-follower.js';
 import type { TopicAdmin } from '#kafka/topic-admin.js';
 import { idempotentId } from '#platform/idempotency.js';
 import type { GovernanceLog } from '../governance/governance-log.js';
-import { QUERY_SOURCE } from '../searches/gallery-client.js';
+import { QUERY_SOURCE } from '../query-source.js';
 import { toGo } from './generation-progress.js';
 import type { Generations } from './generations.js';
 

@@ -24,7 +24,7 @@ import type { KafkaRecord } from '#kafka/kafka-record.js';
 import type { LogReader } from '#kafka/log-reader.js';
 import type { Publisher } from '#kafka/publisher.js';
 import type { Log } from '#platform/log.js';
-import { QUERY_SOURCE } from '../searches/gallery-client.js';
+import { QUERY_SOURCE } from '../query-source.js';
 import { governanceStatement } from './governance-audit.js';
 import type { DeployedThresholds } from './thresholds.js';
 

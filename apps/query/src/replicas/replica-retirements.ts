@@ -8,7 +8,7 @@ import { replicaRetirement } from '#contracts/replica-report.js';
 import type { ReplicaRetirementRequest } from '#contracts/replica-retirement-form.js';
 import { Refusal } from '#domain/errors.js';
 import type { Actor } from '#domain/identity.js';
-import { QUERY_SOURCE } from '../searches/gallery-client.js';
+import { QUERY_SOURCE } from '../query-source.js';
 import type { ReplicasOnRecord } from './replicas-on-record.js';
 
 export interface RetiredReplicas {

@@ -15,7 +15,7 @@ import { isWithdrawn, STATES_WITH_CANDIDATES, type RetrospectiveSearch } from '#
 import type { Publisher } from '#kafka/publisher.js';
 import { idempotentId } from '#platform/idempotency.js';
 import type { Log } from '#platform/log.js';
-import { QUERY_SOURCE } from '../searches/gallery-client.js';
+import { QUERY_SOURCE } from '../query-source.js';
 import type { SearchView } from '../searches/search-view.js';
 
 /** An indexed look-up each, some milliseconds in all, in which nobody else is served. */

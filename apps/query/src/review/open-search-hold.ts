@@ -8,7 +8,7 @@ import { openSearchId, type OpenSearch } from '#domain/direction.js';
 import type { SearchId } from '#domain/ids.js';
 import type { FoundAnswer } from '#domain/search-answer.js';
 import type { Publisher } from '#kafka/publisher.js';
-import { QUERY_SOURCE } from '../searches/gallery-client.js';
+import { QUERY_SOURCE } from '../query-source.js';
 
 export class OpenSearchHold {
   constructor(private readonly publisher: Pick<Publisher, 'publish'>) {}

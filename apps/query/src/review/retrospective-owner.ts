@@ -30,7 +30,7 @@ import { probeName, type ImageStore } from '#platform/image-store.js';
 import type { Log } from '#platform/log.js';
 import type { QueryMetrics } from '#platform/metrics.js';
 import type { CandidateWithdrawal } from './candidate-withdrawal.js';
-import { QUERY_SOURCE } from '../searches/gallery-client.js';
+import { QUERY_SOURCE } from '../query-source.js';
 import type { OpenSearchHold } from './open-search-hold.js';
 import { isToRun, type RetrospectiveRuns } from './retrospective-runs.js';
 import type { SearchAcceptance } from './search-acceptance.js';

@@ -20,7 +20,7 @@ import { probeName, type ImageStore } from '#platform/image-store.js';
 import type { Log } from '#platform/log.js';
 import type { QueryMetrics } from '#platform/metrics.js';
 import type { CandidateWithdrawal } from './candidate-withdrawal.js';
-import { QUERY_SOURCE } from '../searches/gallery-client.js';
+import { QUERY_SOURCE } from '../query-source.js';
 import type { OpenSearchHold } from './open-search-hold.js';
 import type { ProbeSearch } from '../searches/probe-search.js';
 import type { SearchAcceptance } from './search-acceptance.js';

@@ -11,7 +11,7 @@ import { inspectImage } from '#face/decode.js';
 import type { Publisher } from '#kafka/publisher.js';
 import type { AssertionSigner } from '#platform/identity.js';
 import { idempotentId } from '#platform/idempotency.js';
-import { QUERY_SOURCE } from '../searches/gallery-client.js';
+import { QUERY_SOURCE } from '../query-source.js';
 import { refuseAnotherRequest } from './retrospective-repetition.js';
 import type { SearchView } from '../searches/search-view.js';
 

@@ -13,7 +13,7 @@ import type { RetrospectiveEvent, RetrospectiveEventBody } from '#domain/retrosp
 import { foldRetrospective, type RetrospectiveSearch } from '#domain/retrospective-search.js';
 import type { Publisher } from '#kafka/publisher.js';
 import { auditsOf } from './decision-audit.js';
-import { QUERY_SOURCE } from '../searches/gallery-client.js';
+import { QUERY_SOURCE } from '../query-source.js';
 import type { SearchView } from '../searches/search-view.js';
 
 const VIEW_DEADLINE_MS = 30_000;

@@ -11,7 +11,7 @@ import { acceptedBefore, decide } from '#domain/retrospective-decision.js';
 import type { RetrospectiveSearch } from '#domain/retrospective-search.js';
 import type { Publisher } from '#kafka/publisher.js';
 import { idempotentId, requestDigest, sameRequest } from '#platform/idempotency.js';
-import { QUERY_SOURCE } from '../searches/gallery-client.js';
+import { QUERY_SOURCE } from '../query-source.js';
 import type { SearchView } from '../searches/search-view.js';
 
 /** Longer than the replicas need to share the partitions anew, when one comes or goes. */

@@ -16,8 +16,7 @@ import type { KafkaClient } from '#kafka/kafka-client.js';
 import type { LogReader } from '#kafka/log-reader.js';
 import type { Publisher } from '#kafka/publisher.js';
 import type { Log } from '#platform/log.js';
-
-export const QUERY_SOURCE = '/custody-face-search/query';
+import { QUERY_SOURCE } from '../query-source.js';
 
 /** Asked on top of what is wanted: this process may know of dispositions that a shard has not read yet. */
 const SPARE_CANDIDATES = 4;

@@ -12,7 +12,7 @@ import {
 } from '#domain/operator-search.js';
 import type { Publisher } from '#kafka/publisher.js';
 import { idempotentId, requestDigest, sameRequest } from '#platform/idempotency.js';
-import { QUERY_SOURCE } from './gallery-client.js';
+import { QUERY_SOURCE } from '../query-source.js';
 import type { SearchView } from './search-view.js';
 import { isCandidateWithdrawn, type DispositionOf } from './shown-search.js';
 

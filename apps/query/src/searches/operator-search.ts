@@ -16,7 +16,7 @@ import { shownAnswer, type FoundAnswer, type FoundCandidate, type ShownAnswer } 
 import { idempotentId, requestDigest, sameRequest } from '#platform/idempotency.js';
 import type { QueryMetrics } from '#platform/metrics.js';
 import { statementOf } from './operator-statement.js';
-import { QUERY_SOURCE } from './gallery-client.js';
+import { QUERY_SOURCE } from '../query-source.js';
 import type { Generation } from '../generations/generations.js';
 import type { SearchView } from './search-view.js';
 import { isCandidateWithdrawn, type DispositionOf } from './shown-search.js';
