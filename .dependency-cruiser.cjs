@@ -65,7 +65,7 @@ module.exports = {
       severity: 'error',
       from: {
         path: '^(apps|libs)/',
-        pathNot: `^libs/platform/|(main|openapi|\\.module|\\.controller|\\.filter|\\.interceptor)\\.ts$|${notTests}`,
+        pathNot: `^libs/platform/|(main|openapi|nest-transport|\\.module|\\.controller|\\.filter|\\.interceptor)\\.ts$|${notTests}`,
       },
       to: { path: 'node_modules/(@nestjs|express|rxjs|reflect-metadata)' },
     },

@@ -16,6 +16,7 @@ export default defineConfig({
           include: [
             '{apps,libs}/*/src/**/*.test.ts',
             'test/conventions/**/*.test.ts',
+            'test/contracts/**/*.test.ts',
             'test/audit-verifier/**/*.test.ts',
             'test/crash/answer-check.test.ts',
           ],
@@ -55,6 +56,27 @@ export default defineConfig({
           hookTimeout: 1_800_000,
           fileParallelism: false,
           sequence: { groupOrder: 4 },
+        },
+      },
+      {
+        extends: true,
+        test: {
+          name: 'security',
+          include: ['test/security/**/*.test.ts'],
+          testTimeout: 600_000,
+          hookTimeout: 600_000,
+          fileParallelism: false,
+          sequence: { groupOrder: 6 },
+        },
+      },
+      {
+        extends: true,
+        test: {
+          name: 'k8s',
+          include: ['test/k8s/**/*.test.ts'],
+          testTimeout: 60_000,
+          fileParallelism: false,
+          sequence: { groupOrder: 7 },
         },
       },
       {

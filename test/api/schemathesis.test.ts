@@ -13,10 +13,11 @@ import { faceImage } from '#testkit/face-images-for-tests.js';
 import { answerOf, call, type HttpResult } from '#testkit/http-for-tests.js';
 import { eventually } from '#testkit/kafka-test-helpers.js';
 import { samplePhotographsForTests } from '#testkit/model-pack-for-tests.js';
+import { missingForPython } from '#testkit/python-environment.js';
 import { RunningSystem } from '#testkit/running-system.js';
 import { operatorForm, retrospectiveForm } from '#testkit/search-forms-for-tests.js';
 import { signLocalToken } from '../../apps/cli/src/local-keys.js';
-import { EXAMPLES, installSchemathesis, missing, runSchemathesis, SEED } from './schemathesis.js';
+import { EXAMPLES, installSchemathesis, runSchemathesis, SEED } from './schemathesis.js';
 
 /** So many that a limit on one person's searches is never what is tried. */
 const UNLIMITED = '100000';
@@ -47,7 +48,7 @@ interface CallMade {
   readonly code: string | null;
 }
 
-const why = missing();
+const why = missingForPython();
 if (why !== undefined) process.stderr.write(`The OpenAPI document is not tried: ${why}.\n`);
 
 describe.skipIf(why !== undefined)('the services against their OpenAPI document', () => {

@@ -11,6 +11,7 @@ import { parseAuditEntry, type AuditEntry } from '#contracts/audit-record.js';
 import { AUDIT_ENTRIES, AUDIT_LOG, desiredTopics } from '#contracts/topics.js';
 import type { SearchAnswer } from '#domain/search-answer.js';
 import { KafkaClient } from '#kafka/kafka-client.js';
+import { setTopicSettings } from '#kafka/topic-settings-for-tests.js';
 import { faceImage } from '#testkit/face-images-for-tests.js';
 import { answerOf, call, metric, refusalOf, type HttpResult } from '#testkit/http-for-tests.js';
 import { eventually, silentLog } from '#testkit/kafka-test-helpers.js';
@@ -84,7 +85,7 @@ describe('the audit', () => {
     const topic = desiredTopics({ modelId, profile: 'local', replication: 1 }).find(({ name }) => name === AUDIT_LOG)!;
     // A broker that refuses whatever is written to this topic, and to no other.
     const config = { ...topic.config, 'max.message.bytes': writable ? '1048588' : '1' };
-    await kafka.topicAdmin().applyTopics([{ ...topic, config }], true);
+    await setTopicSettings(system.settings.KAFKA_BROKERS[0]!, AUDIT_LOG, config);
   }
 
   test('is sealed while people search: no entry waits for longer than 10 s', async () => {

@@ -1,5 +1,4 @@
 /** The whole system with a second query replica, searches that wait to be reviewed, and the people who review them. */
-import kafkajs from 'kafkajs';
 import { SEARCHES_COMMANDS, SEARCHES_REQUESTS } from '#contracts/topics.js';
 import type { Role } from '#domain/identity.js';
 import type { SearchId } from '#domain/ids.js';
@@ -149,23 +148,15 @@ export class ReviewScene {
 
   /** Records of the owners' topics after what the group has handled. */
   private async unhandled(): Promise<number> {
-    const brokers = [...this.system.settings.KAFKA_BROKERS];
-    const admin = new kafkajs.Kafka({ clientId: 'test', brokers, logLevel: kafkajs.logLevel.NOTHING }).admin();
-    await admin.connect();
-    try {
-      const topics = [SEARCHES_REQUESTS, SEARCHES_COMMANDS];
-      let left = 0;
-      for (const { topic, partitions } of await admin.fetchOffsets({ groupId: GROUP, topics })) {
-        const ends = await this.kafka.topicAdmin().topicOffsets(topic);
-        for (const { partition, offset } of partitions) {
-          const { low, high } = ends.get(partition)!;
-          left += high - Math.max(Number(offset), low);
-        }
+    const admin = this.kafka.topicAdmin();
+    let left = 0;
+    for (const topic of [SEARCHES_REQUESTS, SEARCHES_COMMANDS]) {
+      const handled = await admin.groupOffsets(GROUP, topic);
+      for (const [partition, { low, high }] of await admin.topicOffsets(topic)) {
+        left += high - Math.max(handled.get(partition) ?? low, low);
       }
-      return left;
-    } finally {
-      await admin.disconnect();
     }
+    return left;
   }
 
   private async renewTokens(): Promise<void> {

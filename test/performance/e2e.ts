@@ -1,6 +1,9 @@
 /**
  * The whole system against the bare pipeline: an operator search over HTTP, and enrolment. The rounds of the two take
  * turns, so that both see the machine in the same mood.
+ *
+ * With the topics of production: those of a local start rewrite each written log every 20 seconds, so that an erasure is
+ * seen to be destroyed within a minute, which takes a third of the broker's time. `TOPIC_PROFILE=local` measures that.
  */
 import { readFile } from 'node:fs/promises';
 import { availableParallelism } from 'node:os';
@@ -12,7 +15,8 @@ import { silentLog } from '#testkit/kafka-test-helpers.js';
 import { localModelPackFolder } from '../../apps/cli/src/local-assets.js';
 import { RunningSystem } from '#testkit/running-system.js';
 import { operatorForm } from '#testkit/search-forms-for-tests.js';
-import { figure, median, quantile, timed, type BenchResult } from './measure.js';
+import { cpuTimed, figure, median, quantile, timed, type BenchResult, type Figure } from './measure.js';
+import { cpuMsByPart, cpuMsOfChildren } from './process-cpu.js';
 import { ReferencePipeline } from './reference/pipeline.js';
 import { ReferencePool } from './reference/pool.js';
 
@@ -35,7 +39,12 @@ export async function benchEndToEnd(): Promise<BenchResult> {
   const pool = await ReferencePool.open(packFolder, cores);
   const reference = await ReferencePipeline.open(packFolder);
   const system = await RunningSystem.start(
-    await RunningSystem.environment({ SAMPLE_GALLERY: 'off', LOG_LEVEL: 'error', RATE_LIMIT: '100000' }),
+    await RunningSystem.environment({
+      SAMPLE_GALLERY: 'off',
+      LOG_LEVEL: 'error',
+      RATE_LIMIT: '100000',
+      TOPIC_PROFILE: process.env['TOPIC_PROFILE'] ?? 'production',
+    }),
   );
   const kafka = new KafkaClient({ brokers: system.settings.KAFKA_BROKERS, clientId: 'bench', log: silentLog });
   try {
@@ -47,6 +56,8 @@ export async function benchEndToEnd(): Promise<BenchResult> {
     );
     const systemRates: number[] = [];
     const bareRates: number[] = [];
+    const cpu = new CpuShares(system.settings.DATA_DIR);
+    let bareCpuMs = 0;
     const perRound = Math.ceil(images.length / ENROL_ROUNDS);
     const enrolBare = (share: typeof images): Promise<Float32Array[]> => pool.run(share.map(({ bytes }) => bytes));
     const enrolInSystem = (share: typeof images): Promise<void> =>
@@ -67,12 +78,19 @@ export async function benchEndToEnd(): Promise<BenchResult> {
     await enrolInSystem(images.slice(0, ENROL_WARM_UP));
     for (let round = 0; round < ENROL_ROUNDS; round++) {
       const share = images.slice(round * perRound, (round + 1) * perRound);
+      const before = cpuMsOfChildren();
       const bareMs = await timed(async () => {
         gallery.push(...(await enrolBare(share)));
       });
+      // The system rests meanwhile, but for what it does when nothing is asked of it; its own children are not counted.
+      bareCpuMs += cpuMsOfChildren() - before;
       bareRates.push((share.length * 1000) / bareMs);
-      systemRates.push((share.length * 1000) / (await timed(() => enrolInSystem(share))));
+      systemRates.push((share.length * 1000) / (await cpu.during(() => timed(() => enrolInSystem(share)))));
     }
+    const enrolCpu = [
+      figure('bare pipeline, CPU', 'ms/image', [bareCpuMs / images.length]),
+      ...cpu.figures('enrolment, CPU', images.length),
+    ];
     await enrolment.close();
 
     const matrix = new Float32Array(gallery.length * gallery[0]!.length);
@@ -124,6 +142,7 @@ export async function benchEndToEnd(): Promise<BenchResult> {
         { ...figure('bare pipeline and search, p99', 'ms', bareMs), value: quantile(bareMs, 0.99) },
         figure('enrolment', 'images/s', systemRates),
         figure(`bare pipeline on ${cores} cores`, 'images/s', bareRates),
+        ...enrolCpu,
       ],
       ratios: [
         {
@@ -145,6 +164,33 @@ export async function benchEndToEnd(): Promise<BenchResult> {
     pool.close();
     await reference.close();
     await system.stopAndForget();
+  }
+}
+
+/** What the system's parts, and this process, which is its client, used of the processors. */
+class CpuShares {
+  readonly #ms = new Map<string, number>();
+
+  constructor(private readonly dataFolder: string) {}
+
+  async during<T>(run: () => Promise<T>): Promise<T> {
+    const before = cpuMsByPart(this.dataFolder);
+    let result: T;
+    const ownMs = await cpuTimed(async () => (result = await run()));
+    for (const [part, ms] of cpuMsByPart(this.dataFolder)) this.add(part, ms - (before.get(part) ?? 0));
+    this.add('client', ownMs);
+    return result!;
+  }
+
+  figures(name: string, images: number): Figure[] {
+    const total = [...this.#ms.values()].reduce((sum, ms) => sum + ms, 0);
+    return [...this.#ms, ['all', total] as const].map(([part, ms]) =>
+      figure(`${name}: ${part}`, 'ms/image', [ms / images]),
+    );
+  }
+
+  private add(part: string, ms: number): void {
+    this.#ms.set(part, (this.#ms.get(part) ?? 0) + ms);
   }
 }
 

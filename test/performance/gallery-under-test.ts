@@ -57,7 +57,7 @@ export async function shardOf(
     const graph = await HnswGraph.load(graphPath, dimension, { labelEnd: count, deleted: 0 });
     shard.approximate.adopt(
       graph,
-      Array.from({ length: count }, (_, label) => label),
+      Int32Array.from({ length: count }, (_, label) => label),
     );
   }
   return shard;

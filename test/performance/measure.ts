@@ -18,6 +18,12 @@ export interface BenchResult {
   readonly ratios: readonly Ratio[];
 }
 
+/** What a bench may be told on the command line. */
+export interface BenchOptions {
+  /** Of `enrol`: so many in a row, for its memory. */
+  readonly images: number | undefined;
+}
+
 /** @param p from 0 to 1; nearest rank */
 export function quantile(values: readonly number[], p: number): number {
   const sorted = values.toSorted((a, b) => a - b);

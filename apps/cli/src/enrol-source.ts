@@ -11,6 +11,8 @@ import { imageId, subjectId, type ImageId } from '#domain/ids.js';
 export interface ImageToEnrol {
   readonly image: CustodyImage;
   readonly contentType: string;
+  /** Where to look for it, in words. */
+  readonly from?: string;
   readonly read: () => Promise<Buffer>;
 }
 
@@ -98,7 +100,12 @@ async function* fromCsv(
         }
         rows.set(image.imageId, { line: info.lines, name });
         const at = resolve(dirname(path), name);
-        yield { image, contentType: contentTypeOf(name), read: () => readFile(at) };
+        yield {
+          image,
+          contentType: contentTypeOf(name),
+          from: `line ${info.lines}: ${name}`,
+          read: () => readFile(at),
+        };
       } catch (error) {
         if (error instanceof Refusal) throw badRow(info.lines, error.publicText, error);
         throw error;
@@ -117,7 +124,7 @@ interface CsvRow {
 }
 
 function file(path: string, subject: string, common: Partial<Pick<CustodyImage, 'face' | 'force'>>): ImageToEnrol {
-  const source = { contentType: contentTypeOf(path), read: () => readFile(path) };
+  const source = { contentType: contentTypeOf(path), from: path, read: () => readFile(path) };
   try {
     return { image: { ...common, imageId: imageId(stem(path)), subjectId: subjectId(subject) }, ...source };
   } catch (error) {

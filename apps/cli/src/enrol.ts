@@ -1,21 +1,26 @@
+import { resolve } from 'node:path';
 import { SingleBar } from 'cli-progress';
 import { Failure } from '#domain/errors.js';
 import type { FaceChoice } from '#domain/face.js';
 import { KafkaClient } from '#kafka/kafka-client.js';
+import { kafkaConnection } from '#platform/kafka-settings.js';
 import { createLog } from '#platform/log.js';
 import type { Settings } from '#platform/settings.js';
-import { BulkEnrolment, type EnrolmentTally } from './bulk-enrolment.js';
+import { recordOf } from './bulk-enrolment.js';
 import { imagesToEnrol, type ImageToEnrol } from './enrol-source.js';
-import { EnrolmentJournal, type JournalLine } from './enrolment-journal.js';
-import { ServiceClient } from './service-client.js';
-
-const SEARCHABLE_TIMEOUT_MS = 120_000;
-const POLL_MS = 250;
+import { metadataHash } from './enrolment-journal.js';
+import { EnrolmentRun, type NotedRecord, type RunOptions, type RunResult } from './enrolment-run.js';
 
 export interface EnrolOptions {
   readonly face?: FaceChoice;
   readonly force?: string;
   readonly restart?: boolean;
+}
+
+export interface EnrolledImages extends RunResult {
+  readonly total: number;
+  /** Those that earlier runs have had answered. */
+  readonly earlier: number;
 }
 
 /** Enrols a folder or CSV, shows how far it is, and ends when what was sent is searchable. */
@@ -24,33 +29,113 @@ export async function enrol(settings: Settings, source: string, options: EnrolOp
     ...(options.face !== undefined && { face: options.face }),
     ...(options.force !== undefined && { force: options.force }),
   };
-  const images: ImageToEnrol[] = [];
-  for await (const image of await imagesToEnrol(source, common)) images.push(image);
-  if (images.length === 0) throw new Failure('NOTHING_TO_ENROL', `There is no image in ${source}.`, false);
-  const journal = await EnrolmentJournal.open(settings.DATA_DIR, source, options.restart === true);
-  const { todo, answered: earlier } = journal.compare(images);
-  const done = earlier.length;
-  if (done > 0) say(`${done} of ${images.length} images have their outcome from an earlier run`);
+  const progress = new EnrolmentProgress();
+  const result = await enrolImages(
+    settings,
+    { source: resolve(source), restart: options.restart === true, progress },
+    () => imagesToEnrol(source, common),
+  ).finally(() => progress.stop());
+  if (result.total === 0) throw new Failure('NOTHING_TO_ENROL', `There is no image in ${source}.`, false);
+  report(result);
+}
 
-  const bar = new SingleBar({
+/**
+ * Sends the images that no earlier run has sent, and resolves when each has its outcome and what was enrolled is
+ * searchable. They are gone through twice: nothing is sent before all are known to be named rightly.
+ */
+export async function enrolImages(
+  settings: Settings,
+  options: Pick<RunOptions, 'source' | 'restart'> & { readonly progress?: EnrolmentProgress },
+  images: () => Promise<AsyncIterable<ImageToEnrol>>,
+): Promise<EnrolledImages> {
+  const { progress } = options;
+  return withKafka(settings, async (kafka) => {
+    const run = await EnrolmentRun.open(kafka, settings, { ...options, onAnswer: () => progress?.answered() });
+    try {
+      let total = 0;
+      let earlier = 0;
+      run.journal.beginPass();
+      try {
+        for await (const { image } of await images()) {
+          total++;
+          if (run.journal.seen(image.imageId, metadataHash(image))) earlier++;
+        }
+      } finally {
+        run.journal.endPass();
+      }
+      earlier -= run.journal.awaited().length;
+      progress?.start(total, earlier);
+      for await (const item of await images()) {
+        const record = notedRecordOf(item);
+        if (!run.journal.isDone(record.key, record.noted.metadataSha256)) await run.submit(record);
+      }
+      return { ...(await run.finish()), total, earlier };
+    } finally {
+      await run.close();
+    }
+  });
+}
+
+export async function withKafka<T>(settings: Settings, use: (kafka: KafkaClient) => Promise<T>): Promise<T> {
+  const kafka = new KafkaClient({
+    ...kafkaConnection(settings),
+    clientId: 'custody-cli',
+    log: createLog('cli', 'error'),
+  });
+  try {
+    return await use(kafka);
+  } finally {
+    await kafka.close();
+  }
+}
+
+function notedRecordOf(item: ImageToEnrol): NotedRecord {
+  const { imageId } = item.image;
+  const metadataSha256 = metadataHash(item.image);
+  return { ...recordOf(item), noted: { key: imageId, imageId, from: item.from ?? '', metadataSha256 } };
+}
+
+/** How far an enrolment is, how fast, and how long it will take: on a terminal as a bar, else a line every 5 s. */
+export class EnrolmentProgress {
+  private readonly bar = new SingleBar({
     format: 'enrolling [{bar}] {percentage}% | {value}/{total} | {rate} images/s | {eta_formatted} to go',
     noTTYOutput: true,
     notTTYSchedule: 5_000,
     etaBuffer: 500,
   });
-  bar.start(images.length, done, { rate: '-' });
-  const startedAtMs = Date.now();
-  let answered = 0;
-  const tally = await enrolAll(settings, todo, (outcome) => {
-    journal.record(outcome);
-    answered++;
-    bar.increment(1, { rate: ((answered * 1000) / Math.max(1, Date.now() - startedAtMs)).toFixed(1) });
-  }).finally(async () => {
-    bar.stop();
-    await journal.close();
-  });
-  print(tally, earlier, Date.now() - startedAtMs);
-  if (tally.failed.size > 0) {
+  private startedAtMs: number | undefined;
+  private answers = 0;
+
+  start(total: number, earlier: number): void {
+    if (earlier > 0) say(`${earlier} of ${total} images have their outcome from an earlier run`);
+    if (total === 0) return;
+    this.bar.start(total, earlier, { rate: '-' });
+    this.startedAtMs = Date.now();
+  }
+
+  answered(): void {
+    if (this.startedAtMs === undefined) return;
+    this.answers++;
+    this.bar.increment(1, { rate: ((this.answers * 1000) / Math.max(1, Date.now() - this.startedAtMs)).toFixed(1) });
+  }
+
+  stop(): void {
+    this.bar.stop();
+  }
+}
+
+/** @throws Failure IMAGES_FAILED */
+export function report({ sent, durationMs, counts, advice, rejectsFile }: RunResult): void {
+  const seconds = durationMs / 1000;
+  say(
+    `sent ${sent} in ${seconds.toFixed(1)} s (${(sent / Math.max(0.1, seconds)).toFixed(1)} a second), all searchable`,
+  );
+  for (const { outcome, code, records } of counts.toSorted((a, b) => order(a.outcome) - order(b.outcome))) {
+    say(`${outcome.padEnd(10)} ${records}${code === null ? '' : ` ${code}`}`);
+  }
+  for (const [text, records] of [...advice].sort((a, b) => b[1] - a[1])) say(`warning    ${records} ${text}`);
+  if (rejectsFile !== undefined) say(`what was not enrolled, and why: ${rejectsFile}`);
+  if (counts.some(({ outcome }) => outcome === 'failed')) {
     throw new Failure(
       'IMAGES_FAILED',
       'Some images failed for a reason of ours; run the same command again to retry them.',
@@ -59,63 +144,10 @@ export async function enrol(settings: Settings, source: string, options: EnrolOp
   }
 }
 
-/** Sends the images, and resolves when each has its outcome and what was enrolled is searchable. */
-export async function enrolAll(
-  settings: Settings,
-  images: readonly ImageToEnrol[],
-  onOutcome: ConstructorParameters<typeof BulkEnrolment>[1],
-): Promise<EnrolmentTally> {
-  const kafka = new KafkaClient({
-    brokers: settings.KAFKA_BROKERS,
-    clientId: 'custody-cli',
-    log: createLog('cli', 'error'),
-  });
-  const enrolment = new BulkEnrolment(kafka, onOutcome);
-  try {
-    await enrolment.start();
-    await enrolment.send(iterate(images));
-    await untilSearchable(settings, enrolment.searchableAt);
-    return enrolment.tally;
-  } finally {
-    await enrolment.close();
-    await kafka.close();
-  }
-}
+const ORDER = ['enrolled', 'restricted', 'erased', 'superseded', 'refused', 'failed'];
 
-async function* iterate<T>(items: readonly T[]): AsyncIterable<T> {
-  for (const item of items) yield await Promise.resolve(item);
-}
-
-async function untilSearchable(settings: Settings, ends: ReadonlyMap<number, number>): Promise<void> {
-  if (ends.size === 0) return;
-  const client = new ServiceClient(settings, 'service');
-  const deadline = Date.now() + SEARCHABLE_TIMEOUT_MS;
-  for (;;) {
-    const { galleries } = await client.call<{ galleries: { watermark: Record<string, number> }[] }>(
-      'GET',
-      '/v1/galleries',
-    );
-    const watermark = galleries[0]?.watermark ?? {};
-    if ([...ends].every(([partition, end]) => (watermark[partition] ?? 0) >= end)) return;
-    if (Date.now() > deadline) {
-      throw new Failure(
-        'NOT_SEARCHABLE_YET',
-        'Everything is enrolled, but the index has not read all of it yet.',
-        true,
-      );
-    }
-    await new Promise((resolve) => setTimeout(resolve, POLL_MS));
-  }
-}
-
-function print(tally: EnrolmentTally, earlier: readonly JournalLine[], durationMs: number): void {
-  const enrolledEarlier = earlier.filter(({ outcome }) => outcome === 'enrolled').length;
-  say(`sent ${tally.sent} in ${(durationMs / 1000).toFixed(1)} s, all searchable`);
-  say(`enrolled   ${tally.enrolled}${enrolledEarlier > 0 ? ` (and ${enrolledEarlier} earlier)` : ''}`);
-  for (const [advice, number] of [...tally.advice].sort((a, b) => b[1] - a[1])) say(`warning    ${number} ${advice}`);
-  for (const [code, number] of [...tally.refused].sort()) say(`refused    ${number} ${code}`);
-  if (tally.superseded > 0) say(`superseded ${tally.superseded}`);
-  for (const [code, number] of tally.failed) say(`failed     ${number} ${code}`);
+function order(outcome: string): number {
+  return ORDER.indexOf(outcome);
 }
 
 function say(line: string): void {

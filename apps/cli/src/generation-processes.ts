@@ -11,6 +11,7 @@ import { loadModelPack } from '#face/model-pack.js';
 import { pause } from '#kafka/backoff.js';
 import { isPortFree } from '#kafka/free-port.js';
 import { KafkaClient } from '#kafka/kafka-client.js';
+import { kafkaConnection } from '#platform/kafka-settings.js';
 import { createLog } from '#platform/log.js';
 import type { Settings } from '#platform/settings.js';
 import type { Supervisor } from './supervisor.js';
@@ -139,8 +140,12 @@ export class GenerationProcesses {
   }
 
   private async applyTopics(modelId: Parameters<typeof generationTopics>[0]['modelId']): Promise<void> {
-    const { KAFKA_BROKERS: brokers, KAFKA_REPLICATION: replication, TOPIC_PROFILE: profile } = this.settings;
-    const client = new KafkaClient({ brokers, clientId: 'custody-up', log: createLog('up', 'error') });
+    const { KAFKA_REPLICATION: replication, TOPIC_PROFILE: profile } = this.settings;
+    const client = new KafkaClient({
+      ...kafkaConnection(this.settings),
+      clientId: 'custody-up',
+      log: createLog('up', 'error'),
+    });
     try {
       await client.topicAdmin().applyTopics(generationTopics({ modelId, profile, replication }));
     } finally {

@@ -12,7 +12,7 @@ import {
   TOKEN_LIFETIME_SECONDS_MAX,
   TokenVerifier,
 } from '#platform/identity.js';
-import { FolderImageStore } from '#platform/image-store.js';
+import { FolderImageStore } from '#platform/folder-image-store.js';
 import { readSettings, type Settings } from '#platform/settings.js';
 import { ensureLocalKeys, signLocalToken } from './local-keys.js';
 

@@ -4,18 +4,25 @@ import { CodedError, describeError } from '#domain/errors.js';
 import { ROLES, type Role } from '#domain/identity.js';
 import { parseFaceChoice } from '#domain/face.js';
 import { readSettings } from '#platform/settings.js';
+import { applyAccess, checkAccess, printAccess, type AccessOptions } from './access.js';
 import { destroyAuditEntries, exportAudit, verifyAuditExport } from './audit.js';
+import { listDeadLetters, replayDeadLetters, type ReplayOptions } from './dead-letters.js';
+import type { DeadLetterFilter } from './dead-letter-states.js';
 import { exportDpiaEvidence } from './dpia-evidence.js';
 import { enrol, type EnrolOptions } from './enrol.js';
+import { enrolTopic, type EnrolTopicOptions } from './enrol-topic.js';
 import { erase, type EraseOptions } from './erase.js';
 import type { EvaluateOptions } from './evaluate.js';
 import { changeGalleryLayout, galleryStatus, retireReplicas } from './gallery.js';
 import type { GalleryLayout } from './gallery-layout.js';
 import { buildGeneration, generationStatus, retireGeneration, switchGeneration } from './generation.js';
 import { checkPack, fetchPack, type PackCheckOptions } from './pack.js';
+import { exportImages } from './image-export.js';
+import { reconcile } from './reconcile.js';
+import type { ReconciliationOptions } from './reconciliation.js';
 import { search } from './search.js';
 import { signLocalToken } from './local-keys.js';
-import { applyTopics, checkTopics } from './topics.js';
+import { applyTopics, checkTopics, type TopicsOptions } from './topics.js';
 import { up, type LayoutFlags } from './up.js';
 import { reportUsage, type UsagePeriod, type UsageReportOptions } from './usage-report.js';
 
@@ -32,12 +39,34 @@ program
 
 program
   .command('enrol')
-  .description('enrol the images of a folder (<subject>/<image>.jpg) or of a CSV (imageId,subjectId,file,…)')
-  .argument('<folder|csv>')
+  .description(
+    'enrol the images of a folder (<subject>/<image>.jpg), of a CSV (imageId,subjectId,file,…) or of a topic; goes on where it was',
+  )
+  .argument('[folder|csv]')
+  .option('--topic <name>', 'instead: a topic of another system, with the keys and headers of custody.images')
+  .option('--topic-settings <file>', 'how its brokers are reached: KAFKA_ settings, one a line (ours)')
   .addOption(new Option('--face <choice>', 'which face of an image with several').argParser(parseFaceChoice))
   .option('--force <name>', 'the police force that took the images')
   .option('--restart', 'send everything again, whatever an earlier run has done')
-  .action((source: string, options: EnrolOptions) => enrol(readSettings(), source, options));
+  .action(
+    (source: string | undefined, { topic, ...options }: EnrolOptions & EnrolTopicOptions & { topic?: string }) => {
+      if ((source === undefined) === (topic === undefined)) program.error('error: give a folder, a CSV or --topic');
+      if (source !== undefined) return enrol(readSettings(), source, options);
+      const said = options.face ?? options.force;
+      if (said !== undefined) program.error('error: of a topic, each record says its own face and force');
+      return enrolTopic(readSettings(), topic!, options);
+    },
+  );
+
+program
+  .command('reconcile')
+  .description(
+    'compare a custody system’s list (CSV: imageId,subjectId,…) with what is held here (role data-protection; itself audited); exit 2 when something differs',
+  )
+  .argument('<csv>')
+  .requiredOption('--out <folder>', 'for what differs, a CSV of each kind, and a summary')
+  .option('--force <name>', 'the list is of this force: what is held of others is not missing in it')
+  .action((list: string, options: ReconciliationOptions) => reconcile(readSettings(), list, options));
 
 program
   .command('search')
@@ -104,6 +133,13 @@ program
     const { evaluateFolder } = await import('./evaluate.js');
     return evaluateFolder(folder, options);
   });
+
+const images = program.command('images').description('the images that are held, and those that are not');
+images
+  .command('export')
+  .description('what became of every image (role data-protection; itself audited)')
+  .requiredOption('--out <file>', 'CSV when its name ends so, else JSON lines')
+  .action((options: { out: string }) => exportImages(readSettings(), options));
 
 const audit = program.command('audit').description('copy, verify and end the retention of the audit');
 audit
@@ -200,12 +236,70 @@ pack
 const topics = program.command('topics').description('compare the Kafka topics with what the services need');
 topics
   .command('check')
-  .description('say what differs; exit 1 when something does')
-  .action(() => checkTopics(readSettings()));
+  .description(
+    'say what differs, how long the brokers keep what is to go, and at what cost; exit 1 when something is amiss',
+  )
+  .option('--json', 'print it as JSON')
+  .action((options: TopicsOptions) => checkTopics(readSettings(), options));
 topics
   .command('apply')
-  .description('create what is missing and set differing settings; never changes partition counts')
-  .action(() => applyTopics(readSettings()));
+  .description(
+    'create what is missing and set what differs; names what it leaves alone: whatever loses records or moves keys',
+  )
+  .option('--json', 'print it as JSON')
+  .action((options: TopicsOptions) => applyTopics(readSettings(), options));
+
+const deadLetters = program
+  .command('dead-letters')
+  .description('what could not be handled and was put aside: see it, and send it again once the cause is mended');
+const chosenLetters = (command: Command): Command =>
+  command
+    .option('--topic <name>', 'of this source topic, or those whose names begin so')
+    .addOption(new Option('--partition <n>', 'of the source').argParser(wholeFrom(0)))
+    .addOption(new Option('--offset <n>', 'of the source').argParser(wholeFrom(0)))
+    .option('--key <key>', 'of this image or search')
+    .option('--code <code>', 'put aside for this reason')
+    .option('--since <instant>', 'put aside then or later, ISO 8601')
+    .option('--json', 'print it as JSON');
+chosenLetters(deadLetters.command('list').description('each record, why, when, and what has become of it')).action(
+  (options: DeadLetterFilter & { json?: boolean }) => listDeadLetters(readSettings(), options),
+);
+chosenLetters(deadLetters.command('replay').description('send them again, each the way that it came; audited before'))
+  .option('--reason <text>', 'why, for the audit')
+  .option('--yes', 'do it')
+  .option('--dry-run', 'say what would be done, and why not where it would not')
+  .option('--again', 'also those that were sent again before without an outcome since')
+  .addOption(
+    new Option('--wait-seconds <n>', 'how long to wait for what becomes of them').default(30).argParser(wholeFrom(0)),
+  )
+  .action((options: ReplayOptions) => replayDeadLetters(readSettings(), options));
+
+const access = program
+  .command('access')
+  .description('who may do what in Kafka: the ACLs of the services and of the systems');
+for (const [name, description, run] of [
+  [
+    'print',
+    'print the commands that grant them, for an administrator',
+    (options: AccessOptions) => printAccess(options),
+  ],
+  [
+    'check',
+    'say what the brokers grant beyond them or lack; exit 1 when something differs',
+    (options: AccessOptions) => checkAccess(readSettings(), options),
+  ],
+  [
+    'apply',
+    'grant what is missing (as somebody who may); takes nothing away',
+    (options: AccessOptions) => applyAccess(readSettings(), options),
+  ],
+] as const) {
+  access
+    .command(name)
+    .description(description)
+    .option('--principal-format <format>', "the brokers' name of a principal, %s for its name here", 'User:%s')
+    .action(run);
+}
 
 const report = program.command('report').description('reports for publication and for assessments');
 report

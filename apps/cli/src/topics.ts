@@ -1,47 +1,98 @@
+/**
+ * `custody topics check|apply`: the topics as they are against those that the services need, how long the brokers really
+ * keep what is to go, and what it costs their disks that the erased goes in time.
+ */
 import { existsSync } from 'node:fs';
-import { CUSTODY_IMAGES, desiredTopics, generationTopics, type DesiredTopic } from '#contracts/topics.js';
+import { desiredTopics, generationTopics, type DesiredTopic } from '#contracts/topics.js';
 import { Failure } from '#domain/errors.js';
-import { modelId as parseModelId, type ModelId } from '#domain/ids.js';
+import type { ModelId } from '#domain/ids.js';
 import { loadModelPack } from '#face/model-pack.js';
 import { KafkaClient } from '#kafka/kafka-client.js';
-import type { TopicReport } from '#kafka/topic-admin.js';
+import {
+  retentionBound,
+  rewriteRate,
+  slowestOf,
+  type RetentionBound,
+  type RewriteRate,
+  type SettingsInForce,
+} from '#kafka/retention-bounds.js';
+import type { TopicAdmin, TopicReport } from '#kafka/topic-admin.js';
+import { kafkaConnection } from '#platform/kafka-settings.js';
 import { createLog } from '#platform/log.js';
 import type { Settings } from '#platform/settings.js';
 import { localModelPackFolder } from './local-assets.js';
+import { printTopics } from './topics-text.js';
 
-/** `log.cleaner.backoff.ms`, Kafka's default. */
-const CLEANER_LOOKS_EVERY_S = 15;
-const GIB_IN_MIB = 1024;
-
-export async function checkTopics(settings: Settings): Promise<void> {
-  const report = await withTopics(settings, (client, desired) => client.topicAdmin().checkTopics(desired));
-  print(report);
-  printCostOfErasures(settings);
-  if (report.differing.length > 0)
-    throw new Failure('TOPIC_DIFFERS', 'The topics are not what the services need.', false);
+export interface TopicsOptions {
+  readonly json?: boolean;
 }
 
-export async function applyTopics(settings: Settings): Promise<void> {
-  print(await withTopics(settings, (client, desired) => client.topicAdmin().applyTopics(desired, true)));
+/** What an erasure takes in the logs, and what that costs. */
+export interface ErasureBound {
+  /** Of the slowest compacted topic; undefined before there is one. */
+  readonly destroyedAfterMs: number | undefined;
+  /** What the data-protection officer was promised: ERASURE_DESTRUCTION_SECONDS. */
+  readonly promisedMs: number;
+  /** What the busiest broker writes at worst. */
+  readonly rewriteBytesPerSecond: number;
+  /** LOG_REWRITE_BYTES_PER_SECOND. */
+  readonly budgetBytesPerSecond: number;
+}
+
+export interface TopicsResult extends TopicReport {
+  readonly retention: readonly RetentionBound[];
+  readonly rewriting: readonly RewriteRate[];
+  readonly erasure: ErasureBound;
+}
+
+/** @throws Failure TOPIC_DIFFERS, ERASURE_BOUND_NOT_KEPT, ERASURE_BOUND_TOO_COSTLY after all of it was printed */
+export async function checkTopics(settings: Settings, options: TopicsOptions = {}): Promise<void> {
+  const result = await withTopics(settings, async (admin, desired) => ({
+    ...(await admin.checkTopics(desired)),
+    ...(await measured(admin, desired, settings)),
+  }));
+  print(result, options);
+  if (result.differing.length > 0) {
+    throw new Failure('TOPIC_DIFFERS', 'The topics are not what the services need.', false);
+  }
+  refuseUnsound(result.erasure);
+}
+
+/** @throws Failure ERASURE_BOUND_TOO_COSTLY before anything is changed; TOPIC_DIFFERS when something was left alone */
+export async function applyTopics(settings: Settings, options: TopicsOptions = {}): Promise<void> {
+  const result = await withTopics(settings, async (admin, desired) => {
+    refuseTooCostly((await measured(admin, desired, settings)).erasure);
+    const report = await admin.applyTopics(desired, true);
+    return { ...report, ...(await measured(admin, desired, settings)) };
+  });
+  print(result, options);
+  if (result.differing.length > 0) {
+    throw new Failure('TOPIC_DIFFERS', 'Some differences are left for somebody who has looked at them.', false);
+  }
+  refuseUnsound(result.erasure);
 }
 
 async function withTopics(
   settings: Settings,
-  run: (client: KafkaClient, desired: readonly DesiredTopic[]) => Promise<TopicReport>,
-): Promise<TopicReport> {
+  run: (admin: TopicAdmin, desired: readonly DesiredTopic[]) => Promise<TopicsResult>,
+): Promise<TopicsResult> {
   const { modelId } = await loadModelPack(await localModelPackFolder());
   const next = await nextModel(settings);
   const common = { profile: settings.TOPIC_PROFILE, replication: settings.KAFKA_REPLICATION };
+  const desired = [
+    ...desiredTopics({ modelId, ...common }),
+    ...(next === undefined ? [] : generationTopics({ modelId: next, ...common })),
+  ];
   const client = new KafkaClient({
-    brokers: settings.KAFKA_BROKERS,
+    ...kafkaConnection(settings),
     clientId: 'custody-cli',
-    log: createLog('cli', 'warn'),
+    log: createLog('cli', 'error'),
   });
   try {
-    return await run(client, [
-      ...desiredTopics({ modelId, ...common }),
-      ...(next === undefined ? [] : generationTopics({ modelId: next, ...common })),
-    ]);
+    // One that this process may not know of looks as if it were missing.
+    const hidden = await client.ownAccess('custody-cli', desired).hiddenTopics();
+    if (hidden.length > 0) throw new Failure('KAFKA_NOT_AUTHORISED', `may not describe ${hidden.join(', ')}`, false);
+    return await run(client.topicAdmin(), desired);
   } finally {
     await client.close();
   }
@@ -52,28 +103,56 @@ async function nextModel({ NEXT_MODEL_PACK_DIR }: Settings): Promise<ModelId | u
   return existsSync(NEXT_MODEL_PACK_DIR) ? (await loadModelPack(NEXT_MODEL_PACK_DIR)).modelId : undefined;
 }
 
-/**
- * What the bound of erasures implies: the cleaner rewrites a partition whole in which something was erased, so that the
- * bound is bought with writing.
- */
-function printCostOfErasures({ TOPIC_PROFILE: profile, ERASURE_DESTRUCTION_SECONDS: bound }: Settings): void {
-  const topics = desiredTopics({ modelId: parseModelId('0'.repeat(16)), profile, replication: 1 });
-  const { config } = topics.find(({ name }) => name === CUSTODY_IMAGES)!;
-  const [segmentS, lagS] = [Number(config['segment.ms']) / 1000, Number(config['max.compaction.lag.ms']) / 1000];
-  const latestS = Math.max(segmentS, lagS) + CLEANER_LOOKS_EVERY_S;
-  const mibPerSecond = (GIB_IN_MIB / lagS).toPrecision(2);
-  process.stdout.write(
-    `erasures   are taken from the logs within ${latestS} s and the time that cleaning takes; the bound is ${bound} s\n` +
-      `           each GiB of custody.images and gallery.templates is rewritten every ${lagS} s at most: ${mibPerSecond} MiB/s\n`,
-  );
-  if (latestS > bound) process.stdout.write('           too late for the bound: raise ERASURE_DESTRUCTION_SECONDS\n');
+/** How long, by the settings in force; how much rewriting, by the logs as they are and the settings that are wanted. */
+async function measured(
+  admin: TopicAdmin,
+  desired: readonly DesiredTopic[],
+  settings: Settings,
+): Promise<Omit<TopicsResult, keyof TopicReport>> {
+  const found = await admin.settingsInForce(desired);
+  const sizes = await admin.logSizes();
+  const brokers = slowestOf(found.brokers);
+  const retention = [...found.topics].map(([name, inForce]) => retentionBound(name, inForce, brokers));
+  const wanted = (config: Readonly<Record<string, string>>): SettingsInForce => new Map(Object.entries(config));
+  const rewriting = desired.map(({ name, config }) => rewriteRate(name, wanted(config), sizes));
+  const compacted = retention.flatMap(({ supersededAtMostMs }) => supersededAtMostMs ?? []);
+  return {
+    retention,
+    rewriting: rewriting.filter(({ bytesPerSecond }) => bytesPerSecond > 0),
+    erasure: {
+      destroyedAfterMs: compacted.length === 0 ? undefined : Math.max(...compacted),
+      promisedMs: settings.ERASURE_DESTRUCTION_SECONDS * 1000,
+      rewriteBytesPerSecond: rewriting.reduce((sum, { bytesPerSecond }) => sum + bytesPerSecond, 0),
+      budgetBytesPerSecond: settings.LOG_REWRITE_BYTES_PER_SECOND,
+    },
+  };
 }
 
-function print(report: TopicReport): void {
-  for (const name of report.created) process.stdout.write(`created    ${name}\n`);
-  for (const name of report.altered) process.stdout.write(`altered    ${name}\n`);
-  for (const name of report.unchanged) process.stdout.write(`as wanted  ${name}\n`);
-  for (const { topic, setting, wanted, found } of report.differing) {
-    process.stdout.write(`differs    ${topic}: ${setting} is ${found}, wanted ${wanted}\n`);
+function refuseUnsound(erasure: ErasureBound): void {
+  const { destroyedAfterMs, promisedMs } = erasure;
+  if (destroyedAfterMs !== undefined && destroyedAfterMs > promisedMs) {
+    const text = `The logs hold what is erased for ${destroyedAfterMs / 1000} s, and ERASURE_DESTRUCTION_SECONDS promises ${promisedMs / 1000}.`;
+    throw new Failure('ERASURE_BOUND_NOT_KEPT', text, false);
   }
+  refuseTooCostly(erasure);
+}
+
+function refuseTooCostly({ rewriteBytesPerSecond, budgetBytesPerSecond }: ErasureBound): void {
+  if (rewriteBytesPerSecond <= budgetBytesPerSecond) return;
+  const [rate, budget] = [rewriteBytesPerSecond, budgetBytesPerSecond].map((bytes) => Math.ceil(bytes));
+  throw new Failure(
+    'ERASURE_BOUND_TOO_COSTLY',
+    `With logs of this size the bound of erasures makes a broker write ${rate} bytes a second, and LOG_REWRITE_BYTES_PER_SECOND allows ${budget}: take TOPIC_PROFILE=production, or a faster disk.`,
+    false,
+  );
+}
+
+function print(result: TopicsResult, { json }: TopicsOptions): void {
+  if (json === true) process.stdout.write(`${JSON.stringify(result, finite, 2)}\n`);
+  else printTopics(result);
+}
+
+/** JSON has no infinity: what is without limit is null. */
+function finite(_name: string, value: unknown): unknown {
+  return value === Infinity ? null : value;
 }

@@ -4,6 +4,7 @@
  */
 import { mkdir } from 'node:fs/promises';
 import { join } from 'node:path';
+import { Readable } from 'node:stream';
 import { desiredTopics } from '#contracts/topics.js';
 import { describeError, Failure, Refusal } from '#domain/errors.js';
 import { loadModelPack, type ModelPack } from '#face/model-pack.js';
@@ -13,10 +14,10 @@ import { KafkaClient } from '#kafka/kafka-client.js';
 import { LocalBroker } from '#kafka/local-broker.js';
 import { resolveKafkaJars } from '#kafka/local-broker-jars.js';
 import { cacheFolder } from '#platform/cache-folder.js';
+import { kafkaConnection } from '#platform/kafka-settings.js';
 import { createLog } from '#platform/log.js';
 import { readSettings, type Settings } from '#platform/settings.js';
-import { enrolAll } from './enrol.js';
-import { EnrolmentJournal } from './enrolment-journal.js';
+import { enrolImages } from './enrol.js';
 import type { GalleryLayout } from './gallery-layout.js';
 import { GalleryProcesses } from './gallery-processes.js';
 import { GenerationProcesses } from './generation-processes.js';
@@ -133,8 +134,12 @@ class LocalSystem {
   }
 
   private async applyTopics(pack: ModelPack): Promise<void> {
-    const { KAFKA_BROKERS: brokers, KAFKA_REPLICATION: replication, TOPIC_PROFILE: profile } = this.settings;
-    const client = new KafkaClient({ brokers, clientId: 'custody-up', log: createLog('up', 'error') });
+    const { KAFKA_REPLICATION: replication, TOPIC_PROFILE: profile } = this.settings;
+    const client = new KafkaClient({
+      ...kafkaConnection(this.settings),
+      clientId: 'custody-up',
+      log: createLog('up', 'error'),
+    });
     try {
       const report = await client
         .topicAdmin()
@@ -219,20 +224,19 @@ class LocalSystem {
   }
 
   private async enrolSample(sample: SamplePhotographs): Promise<void> {
-    const journal = await EnrolmentJournal.open(this.settings.DATA_DIR, 'sample-gallery', false);
     const images = sample.manifest.enrolled.map((face) => ({
       image: { imageId: face.imageId, subjectId: face.subjectId, face: face.face, force: 'sample' },
       contentType: 'image/jpeg',
       read: () => sample.read(face),
     }));
-    const { todo, answered } = journal.compare(images);
-    if (todo.length > 0) {
-      const tally = await enrolAll(this.settings, todo, (outcome) => journal.record(outcome));
-      say(`sample gallery: ${tally.enrolled} of ${todo.length} faces enrolled`);
-    } else {
-      say(`sample gallery: ${answered.length} faces enrolled earlier`);
-    }
-    await journal.close();
+    const { sent, counts, earlier } = await enrolImages(
+      this.settings,
+      { source: 'sample-gallery', restart: false },
+      () => Promise.resolve(Readable.from(images)),
+    );
+    const enrolled = counts.find(({ outcome }) => outcome === 'enrolled')?.records ?? 0;
+    if (sent > 0) say(`sample gallery: ${enrolled} of ${images.length} faces enrolled`);
+    else say(`sample gallery: ${earlier} faces enrolled earlier`);
   }
 
   private async firstSearch({ manifest, read }: SamplePhotographs): Promise<void> {

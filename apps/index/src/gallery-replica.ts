@@ -125,6 +125,7 @@ export class GalleryReplica {
       partitions: worker.partitions,
       from,
       lingerMs: TEMPLATES_LINGER_MS,
+      maxWaitMs: TEMPLATES_WAIT_MS_MAX,
       onBatch: (batch) => this.apply(worker, batch),
       onFatal: this.onFatal,
     });
@@ -158,7 +159,7 @@ export class GalleryReplica {
       this.log.error('template-unusable', { partition: bad.partition, offset: bad.offset, reason: bad.reason });
       if (record !== undefined) {
         await this.publisher.publish(
-          deadLetterFor(record, { code: 'TEMPLATE_UNUSABLE', detail: bad.reason, attempts: 1 }),
+          deadLetterFor(record, { code: 'TEMPLATE_UNUSABLE', detail: bad.reason, attempts: 1 }, INDEX_SOURCE),
         );
       }
     }
@@ -339,3 +340,5 @@ const HANDLERS_END_MS_MAX = 5_000;
 const TEMPLATES_LINGER_MS = 50;
 /** A long poll comes back within half a second; a broker that is away does not answer at all. */
 const BROKER_SILENT_MS = 3_000;
+/** So that a broker which has nothing to say is told from one that is silent, and the age of what is held is known. */
+const TEMPLATES_WAIT_MS_MAX = 1_000;

@@ -7,10 +7,11 @@ import { diskSnapshotFs } from '#gallery/snapshot-files.js';
 import { removeFormerSnapshots, workerSnapshotFolder } from '#gallery/snapshot-layout.js';
 import { DispositionFollower } from '#kafka/disposition-follower.js';
 import { KafkaClient } from '#kafka/kafka-client.js';
-import { expectTopics } from '#kafka/expected-topics.js';
+import { expectPrerequisites } from '#kafka/kafka-prerequisites.js';
 import { FreedMemory } from '#platform/freed-memory.js';
 import { Health } from '#platform/health.js';
 import { openJwks, TokenVerifier } from '#platform/identity.js';
+import { kafkaConnection } from '#platform/kafka-settings.js';
 import { createLog, type Log } from '#platform/log.js';
 import { IndexMetrics } from '#platform/metrics.js';
 import { endBecause, serveHttp, Shutdown } from '#platform/service-process.js';
@@ -41,12 +42,12 @@ async function main(): Promise<void> {
 async function serve(settings: Settings, log: Log, shutdown: Shutdown): Promise<void> {
   const metrics = new IndexMetrics();
   const freedMemory = new FreedMemory();
-  const health = new Health(['topics', 'snapshot', 'dispositions', 'replay', 'queries']);
+  const health = new Health(['access', 'topics', 'snapshot', 'dispositions', 'replay', 'queries']);
   const fatal = endBecause(log, 'index-failed');
 
   const { modelId, manifest } = await loadModelPack(settings.MODEL_PACK_DIR);
   const { dimension } = manifest.embedder;
-  const kafka = new KafkaClient({ brokers: settings.KAFKA_BROKERS, clientId: 'custody-index', log });
+  const kafka = new KafkaClient({ ...kafkaConnection(settings), clientId: 'custody-index', log });
   shutdown.before('kafka', () => kafka.close());
   const publisher = kafka.publisher();
   const tokens = new TokenVerifier(await openJwks(settings.AUTH_JWKS), settings.AUTH_ISSUER, settings.AUTH_AUDIENCE);
@@ -61,7 +62,7 @@ async function serve(settings: Settings, log: Log, shutdown: Shutdown): Promise<
     fatal,
   );
   const replicaId = indexReplicaId(settings);
-  const { app, url } = await serveHttp(IndexModule.for({ health, metrics, tokens, replica }), {
+  const { url, stop } = await serveHttp(IndexModule.for({ health, metrics, tokens, replica }), {
     host: settings.HOST,
     port: settings.INDEX_PORT,
     portSetting: 'INDEX_PORT',
@@ -69,10 +70,12 @@ async function serve(settings: Settings, log: Log, shutdown: Shutdown): Promise<
   });
   log.info('listening', { url, modelId, shard, shards, workers });
 
-  await expectTopics(
-    kafka.topicAdmin(),
+  await expectPrerequisites(
+    kafka,
+    'custody-index',
     desiredTopics({ modelId, profile: settings.TOPIC_PROFILE, replication: settings.KAFKA_REPLICATION }),
     log,
+    (missing) => health.holds('access', missing),
   );
   health.fulfilled('topics');
 
@@ -152,10 +155,7 @@ async function serve(settings: Settings, log: Log, shutdown: Shutdown): Promise<
     clearInterval(gauges);
     await responder.close();
   });
-  shutdown.before('http', () => {
-    health.drain();
-    return app.close();
-  });
+  shutdown.before('http', () => stop(health, settings.DRAIN_SECONDS));
 }
 
 main().catch((error: unknown) => endBecause(createLog('index', 'info'), 'start-failed')(error));

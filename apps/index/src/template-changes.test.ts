@@ -83,9 +83,9 @@ describe('a record of the template topic', () => {
           if (built) shard.approximate.build(0);
         });
         expect(shard.coverage()).toMatchObject([{ watermark: records.length, unusable: missing.size }]);
-        for (const { slot, entry } of shard.entries()) {
+        for (const slot of shard.heldSlots()) {
           expect(vectorFault(shard.store.vector(slot), DIMENSION)).toBeUndefined();
-          expect(isImageId(entry.metadata.imageId)).toBe(true);
+          expect(isImageId(shard.templates.entry(slot).metadata.imageId)).toBe(true);
         }
         for (const mode of ['exact', 'approximate'] as const) {
           for (const { score } of shard.search({ probe, k: 5, mode }).candidates)

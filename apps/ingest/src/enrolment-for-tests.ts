@@ -30,7 +30,8 @@ import { DirectionFollower } from '#kafka/direction-follower.js';
 import { DispositionFollower } from '#kafka/disposition-follower.js';
 import type { KafkaRecord } from '#kafka/kafka-record.js';
 import { AssertionSigner, AssertionVerifier, openJwks, type Assertion } from '#platform/identity.js';
-import { custodyImageName, FolderImageStore, type ImageStore } from '#platform/image-store.js';
+import { FolderImageStore } from '#platform/folder-image-store.js';
+import { custodyImageName, type ImageStore } from '#platform/image-store.js';
 import { IngestMetrics } from '#platform/metrics.js';
 import { clientForTests, eventually, silentLog } from '#testkit/kafka-test-helpers.js';
 import { CollectionAudit } from './collection-audit.js';
@@ -38,6 +39,7 @@ import { Enrolment } from './enrolment.js';
 import { ErasedImages } from './erased-images.js';
 import { ImageConsumer } from './image-consumer.js';
 import { ImageErasure } from './image-erasure.js';
+import { LateTemplates } from './late-templates.js';
 
 const partitionsOf = (count: number): readonly number[] => Array.from({ length: count }, (_, partition) => partition);
 
@@ -52,6 +54,8 @@ export class EnrolmentForTests {
   readonly faults = new Map<ImageId, Error[]>();
   readonly kafka = clientForTests();
   readonly publisher = this.kafka.publisher();
+  private readonly lookup = this.kafka.recordLookup();
+  readonly readAgain = (partition: number, at: Offset) => this.lookup.read(CUSTODY_IMAGES, partition, at);
   readonly dispositions: DispositionFollower;
   readonly directions: DirectionFollower;
   readonly enrolment: Enrolment;
@@ -120,7 +124,8 @@ export class EnrolmentForTests {
     const erasure = new ImageErasure(modelId, images, publisher, dispositionOf, directions, assertions, audit);
     const isMoreComing = (): boolean => faces.load.inFlight + faces.load.waiting > 0;
     const collection = new CollectionAudit(audit, modelId, isMoreComing, silentLog);
-    return new Enrolment(faces, images, publisher, dispositionOf, erasure, collection, this.metrics);
+    const late = new LateTemplates(this.kafka, publisher, modelId);
+    return new Enrolment(faces, images, publisher, dispositionOf, erasure, collection, late, this.metrics);
   }
 
   followDispositions(): DispositionFollower {
@@ -195,11 +200,13 @@ export class EnrolmentForTests {
     await this.dispositions.start();
     await this.directions.start();
     const all = partitionsOf(TEMPLATE_PARTITIONS);
-    const consumer = new ImageConsumer(this.enrolment, this.publisher, silentLog);
+    const consumer = new ImageConsumer(this.enrolment, this.publisher, silentLog, this.readAgain);
     const { signal } = new AbortController();
     await Promise.all([
       this.readFromEnd(CUSTODY_IMAGES, all, (partition, records) => {
-        const own = records.filter(({ key }) => key?.toString().includes(this.tag) === true);
+        const own = records.filter(({ key, headers }) =>
+          `${key?.toString()} ${headers['ce_subject']}`.includes(this.tag),
+        );
         const highWatermark = (records.at(-1)!.offset + 1) as Offset;
         return consumer.handleBatch({
           topic: CUSTODY_IMAGES,
@@ -208,6 +215,7 @@ export class EnrolmentForTests {
           highWatermark,
           generation: 1,
           signal,
+          handledTo: () => undefined,
         });
       }),
       ...[CUSTODY_OUTCOMES, CUSTODY_DISPOSITIONS, galleryTemplates(modelId)].map((topic) => this.collect(topic, all)),
@@ -257,6 +265,7 @@ export class EnrolmentForTests {
         meetFault(id);
         return store.deleteImages(id, through);
       },
+      latestImage: (id) => store.latestImage(id),
       deleteOlderImages: (id, current) => store.deleteOlderImages(id, current),
     };
   }

@@ -20,6 +20,7 @@ import { custodyImageName, type ImageStore } from '#platform/image-store.js';
 import type { IngestMetrics } from '#platform/metrics.js';
 import type { CollectedImage, CollectionAudit } from './collection-audit.js';
 import { INGEST_SOURCE, type ImageErasure } from './image-erasure.js';
+import type { LateTemplates } from './late-templates.js';
 
 /** {@link ImageOutcome} without what every outcome has. */
 type Result = ImageOutcome extends infer Outcome
@@ -36,6 +37,7 @@ export class Enrolment {
     private readonly dispositionOf: (id: ImageId) => Disposition | undefined,
     private readonly erasure: ImageErasure,
     private readonly collection: CollectionAudit,
+    private readonly lateTemplates: LateTemplates,
     private readonly metrics: IngestMetrics,
   ) {}
 
@@ -97,6 +99,8 @@ export class Enrolment {
       const erased = isErased(this.dispositionOf(id), image.correctionOf);
       return { outcome: 'superseded', by: erased ? 'erasure' : 'later-image' };
     }
+    // Delivered again, or replayed, after a later one: that one stays.
+    if (await this.isReplaced(id, record.offset)) return { outcome: 'superseded', by: 'later-image' };
     const processed = await this.faces.process(bytes, image.face, { uprightJpeg: true });
     refuseTooLow(processed.embedded.quality);
     await this.stage('audit', () => this.collection.record(collectedFrom(image, record)));
@@ -128,6 +132,8 @@ export class Enrolment {
       await this.images.deleteImages(id, record.offset);
       return { outcome: 'superseded', by: 'erasure' };
     }
+    // Records of an image are handled in their order; but this process may have been paused, and another gone on.
+    if (await this.isReplaced(id, record.offset)) return this.yieldToLater(id, record);
     // The photograph that a hold keeps is not destroyed by sending another one under its id.
     if (!this.erasure.isHeld(id)) {
       await this.stage('store', () => this.images.deleteOlderImages(id, record.offset));
@@ -143,6 +149,24 @@ export class Enrolment {
       advice: adviceFor(processed.embedded.quality.warnings),
       rotation: processed.rotation,
     };
+  }
+
+  private async isReplaced(id: ImageId, sourceOffset: Offset): Promise<boolean> {
+    return ((await this.images.latestImage(id)) ?? -1) > sourceOffset;
+  }
+
+  /** What was just written of this image is older than what another process has written meanwhile. */
+  private async yieldToLater(id: ImageId, { partition, offset }: KafkaRecord): Promise<Result> {
+    let written = offset;
+    for (;;) {
+      const last = await this.lateTemplates.putNewestBack(id, partition, written);
+      // The other one goes on: what was put back may be late, too.
+      if (last === written || !(await this.isReplaced(id, last))) break;
+      written = last;
+    }
+    if (isErased(this.dispositionOf(id), written)) await this.erasure.publishTombstone(id);
+    if (!this.erasure.isHeld(id)) await this.images.delete(custodyImageName(id, offset));
+    return { outcome: 'superseded', by: 'later-image' };
   }
 
   /**

@@ -42,12 +42,13 @@ export class ErasedImages {
     this.stopping.abort();
   }
 
-  private async applyOne({ imageId, disposition, outlivesRecord }: DispositionChange): Promise<void> {
+  private async applyOne({ imageId, disposition, outlivesRecord, lifted }: DispositionChange): Promise<void> {
     if (disposition === null) return;
     const through = erasedThrough(disposition);
     if (through !== undefined) await this.images.deleteImages(imageId, through);
     if (!outlivesRecord) return;
     this.log.warn('disposition-weakened', { action: 'the one in force put back' });
-    await this.publisher.publish(dispositionRecord(imageId, disposition, INGEST_SOURCE));
+    const said = lifted === undefined ? disposition : { ...disposition, lifts: lifted };
+    await this.publisher.publish(dispositionRecord(imageId, said, INGEST_SOURCE));
   }
 }

@@ -186,13 +186,14 @@ describe.runIf(fetched)('a null on the images’ topic', () => {
       );
       const revoked = new AbortController();
       const record = { ...redelivered(enrolled, null), headers: erasureHeaders(id, '/test', await assertionFor(id)) };
-      const handled = new ImageConsumer(ingest.enrolment, ingest.publisher, silentLog).handleBatch({
+      const handled = new ImageConsumer(ingest.enrolment, ingest.publisher, silentLog, ingest.readAgain).handleBatch({
         topic: CUSTODY_IMAGES,
         partition: record.partition,
         records: [record],
         highWatermark: record.offset,
         generation: 1,
         signal: revoked.signal,
+        handledTo: () => undefined,
       });
       await eventually(() => expect(ingest.faults.get(id)!.length).toBeLessThan(97));
       const revokedAtMs = performance.now();

@@ -68,7 +68,8 @@ export class GenerationBuild {
 
   /** Resolves when every record of the batch is followed; the offset is stored afterwards. */
   async handleBatch(batch: Pick<GroupBatch, 'records' | 'signal'>): Promise<void> {
-    await inOrderPerKey(batch.records, (record) => this.handleToItsEnd(record, batch.signal));
+    const imageOf = ({ key }: KafkaRecord): string => key?.toString('latin1') ?? '';
+    await inOrderPerKey(batch.records, imageOf, (record) => this.handleToItsEnd(record, batch.signal));
   }
 
   private async handleToItsEnd(record: KafkaRecord, signal: AbortSignal): Promise<void> {

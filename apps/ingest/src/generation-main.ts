@@ -11,12 +11,13 @@ import { Failure } from '#domain/errors.js';
 import { FacePool } from '#face/face-pool.js';
 import { loadModelPack } from '#face/model-pack.js';
 import { DispositionFollower, totalLag } from '#kafka/disposition-follower.js';
-import { expectTopics } from '#kafka/expected-topics.js';
+import { expectPrerequisites } from '#kafka/kafka-prerequisites.js';
 import { GapFollower } from '#kafka/gap-follower.js';
 import { KafkaClient } from '#kafka/kafka-client.js';
 import { FreedMemory } from '#platform/freed-memory.js';
 import { Health } from '#platform/health.js';
-import { FolderImageStore } from '#platform/image-store.js';
+import { openImageStore } from '#platform/open-image-store.js';
+import { kafkaConnection } from '#platform/kafka-settings.js';
 import { createLog } from '#platform/log.js';
 import { IngestMetrics } from '#platform/metrics.js';
 import { endBecause, serveHttp, Shutdown } from '#platform/service-process.js';
@@ -45,7 +46,7 @@ async function main(): Promise<void> {
   const shutdown = new Shutdown(log);
   const metrics = new IngestMetrics();
   const freedMemory = new FreedMemory();
-  const health = new Health(['topics', 'dispositions', 'consumer']);
+  const health = new Health(['access', 'topics', 'dispositions', 'consumer']);
   const fatal = endBecause(log, 'generation-failed');
   // Its face processes too: an officer's search and a new image go first on a machine that all of them share.
   setPriority(NICENESS);
@@ -66,11 +67,11 @@ async function main(): Promise<void> {
     onProcessLost: (how) => log.error('face-process-lost', { how }),
   });
   shutdown.before('faces', () => faces.close());
-  const kafka = new KafkaClient({ brokers: settings.KAFKA_BROKERS, clientId: 'custody-generation', log });
+  const kafka = new KafkaClient({ ...kafkaConnection(settings), clientId: 'custody-generation', log });
   shutdown.before('kafka', () => kafka.close());
   const publisher = kafka.publisher({ lingerMs: PUBLISH_LINGER_MS });
-  const images = await FolderImageStore.open(settings.IMAGE_STORE_DIR, settings.IMAGE_STORE_KEY_FILE);
-  const { app, url } = await serveHttp(GenerationModule.for(health, metrics), {
+  const images = await openImageStore(settings);
+  const { url, stop } = await serveHttp(GenerationModule.for(health, metrics), {
     host: settings.HOST,
     port: settings.GENERATION_PORT,
     portSetting: 'GENERATION_PORT',
@@ -79,13 +80,15 @@ async function main(): Promise<void> {
   log.info('listening', { url, modelId: next.modelId, from: running.modelId });
 
   const desired = { profile: settings.TOPIC_PROFILE, replication: settings.KAFKA_REPLICATION };
-  await expectTopics(
-    kafka.topicAdmin(),
+  await expectPrerequisites(
+    kafka,
+    'custody-generation',
     [
       ...desiredTopics({ modelId: running.modelId, ...desired }),
       ...generationTopics({ modelId: next.modelId, ...desired }),
     ],
     log,
+    (missing) => health.holds('access', missing),
   );
   health.fulfilled('topics');
   const gaps = new GapFollower(kafka, log, fatal);
@@ -135,10 +138,7 @@ async function main(): Promise<void> {
     audit.close();
     return closed;
   });
-  shutdown.before('http', () => {
-    health.drain();
-    return app.close();
-  });
+  shutdown.before('http', () => stop(health, settings.DRAIN_SECONDS));
 }
 
 main().catch((error: unknown) => endBecause(createLog('generation', 'info'), 'start-failed')(error));

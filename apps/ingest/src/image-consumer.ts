@@ -1,6 +1,7 @@
 /**
  * Feeds the enrolment from `custody.images`: order per image, many images at once, one bad record never stops the next.
  */
+import { isCustodyReplay, parseCustodyReplay } from '#contracts/custody-replay.js';
 import { isLogMarker } from '#contracts/log-marker.js';
 import { pause } from '#kafka/backoff.js';
 import { deadLetterFor } from '#kafka/dead-letters.js';
@@ -8,9 +9,10 @@ import type { GroupBatch } from '#kafka/group-consumer.js';
 import type { KafkaRecord } from '#kafka/kafka-record.js';
 import type { Publisher } from '#kafka/publisher.js';
 import { CodedError, describeError, Refusal } from '#domain/errors.js';
-import { imageId } from '#domain/ids.js';
+import { imageId, type Offset } from '#domain/ids.js';
 import type { Log } from '#platform/log.js';
 import type { Enrolment } from './enrolment.js';
+import { INGEST_SOURCE } from './image-erasure.js';
 import { ATTEMPTS_MAX, inOrderPerKey, isOutsideTheImage, retryAfterMs } from './in-order.js';
 
 export class ImageConsumer {
@@ -18,15 +20,52 @@ export class ImageConsumer {
     private readonly enrolment: Enrolment,
     private readonly publisher: Publisher,
     private readonly log: Log,
+    /** Of `custody.images`; undefined when the log has it no longer. */
+    private readonly readAgain: (partition: number, at: Offset) => Promise<KafkaRecord | undefined>,
   ) {}
 
-  /** Resolves when every record of the batch has its outcome; the offset is stored afterwards. */
+  /** Resolves when every record of the batch has its outcome; offsets are stored as far as every one before has its. */
   async handleBatch(batch: GroupBatch): Promise<void> {
-    await inOrderPerKey(batch.records, (record) => this.handle(record, batch.signal));
+    const { records, signal } = batch;
+    const done = new Set<KafkaRecord>();
+    let first = 0;
+    await inOrderPerKey(records, imageOf, async (record) => {
+      await this.handle(record, signal);
+      if (signal.aborted) return;
+      done.add(record);
+      while (first < records.length && done.has(records[first]!)) first++;
+      if (first > 0) batch.handledTo(records[first - 1]!.offset + 1);
+    });
   }
 
   private async handle(record: KafkaRecord, signal: AbortSignal): Promise<void> {
     if (isLogMarker(record.headers)) return;
+    if (!isCustodyReplay(record.headers)) return this.handleImage(record, signal);
+    const source = await this.sourceOf(record, signal);
+    if (source !== undefined) await this.handleImage(source, signal);
+  }
+
+  /** What somebody asks to be handled again, read from its own place: it counts as delivered once more. */
+  private async sourceOf(replay: KafkaRecord, signal: AbortSignal): Promise<KafkaRecord | undefined> {
+    const { partition } = replay;
+    for (let attempt = 1; !signal.aborted; attempt++) {
+      try {
+        const { imageId: id, offset } = parseCustodyReplay(replay.value);
+        const source = offset < replay.offset ? await this.readAgain(partition, offset) : undefined;
+        // Not another image's, and no erasure: those are not put aside.
+        if (source?.value && source.key?.toString('utf8') === id) return source;
+        this.log.warn('replay-without-source', { partition, offset });
+        return undefined;
+      } catch (error) {
+        this.log.warn('replay-failed', { partition, offset: replay.offset, attempt, error: describeError(error) });
+        if (error instanceof Refusal) return undefined;
+        await pause(retryAfterMs(attempt), signal);
+      }
+    }
+    return undefined;
+  }
+
+  private async handleImage(record: KafkaRecord, signal: AbortSignal): Promise<void> {
     try {
       await this.handleToItsEnd(record, signal);
     } finally {
@@ -66,7 +105,7 @@ export class ImageConsumer {
   }
 
   private async putAside(record: KafkaRecord, code: string, detail: string, attempts: number): Promise<void> {
-    await this.publisher.publish(deadLetterFor(record, { code, detail, attempts }));
+    await this.publisher.publish(deadLetterFor(record, { code, detail, attempts }, INGEST_SOURCE));
     this.log.warn('dead-letter', { partition: record.partition, offset: record.offset, code });
   }
 
@@ -80,6 +119,11 @@ export class ImageConsumer {
       detail: 'The image could not be processed here; it was put aside and can be replayed.',
     });
   }
+}
+
+/** Records of one image are handled in their order; what asks for one again stands among them. */
+function imageOf({ key, headers }: KafkaRecord): string {
+  return isCustodyReplay(headers) ? (headers['ce_subject'] ?? '') : (key?.toString('latin1') ?? '');
 }
 
 /**

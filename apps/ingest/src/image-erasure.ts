@@ -7,7 +7,7 @@
  */
 import type { AuditLog } from '#audit/audit-log.js';
 import type { AuditStatement } from '#contracts/audit-record.js';
-import { ASSERTION_HEADER } from '#contracts/custody-image.js';
+import { ASSERTION_HEADER, checkErasureHeaders } from '#contracts/custody-image.js';
 import { directionRecord } from '#contracts/direction-record.js';
 import { dispositionRecord } from '#contracts/disposition-record.js';
 import { templateTombstoneHeaders } from '#contracts/template-record.js';
@@ -61,9 +61,10 @@ export class ImageErasure {
     private readonly otherGenerations: () => Promise<readonly ModelId[]> = () => Promise.resolve([]),
   ) {}
 
-  /** @throws Refusal ERASURE_NOT_AUTHORISED; Failure for what is ours: then it is to be tried again */
+  /** @throws Refusal ERASURE_NOT_AUTHORISED, HEADER_MISSING, HEADER_UNKNOWN, BAD_METADATA; Failure for what is ours: then it is to be tried again */
   async carryOut(id: ImageId, record: KafkaRecord): Promise<Result<'erased' | 'restricted'>> {
     const asked = { id, record, ...(await this.authorise(id, record)) };
+    checkErasureHeaders(id, record.headers);
     const restrictionId = restrictionIdOf(asked);
     const heldBy = await this.heldBy(asked, restrictionId);
     return heldBy.length > 0 ? this.restrict(asked, restrictionId, heldBy) : this.erase(asked);

@@ -10,15 +10,16 @@ const RETRY_AFTER_MS_MAX = 10_000;
 /** Named retryable for a caller who waits, but the image may be the cause, and would hold up its partition for ever. */
 const MAY_BE_THE_IMAGE = new Set(['IMAGE_DECODE_TIMEOUT', 'FACE_PROCESS_LOST']);
 
-/** Resolves when every record is handled. */
+/** Resolves when every record is handled. @param keyOf records that it gives one key go one after the other */
 export async function inOrderPerKey(
   records: readonly KafkaRecord[],
+  keyOf: (record: KafkaRecord) => string,
   handle: (record: KafkaRecord) => Promise<void>,
 ): Promise<void> {
   const lastOfKey = new Map<string, Promise<void>>();
   const all: Promise<void>[] = [];
   for (const record of records) {
-    const key = record.key?.toString('latin1') ?? '';
+    const key = keyOf(record);
     const before = lastOfKey.get(key);
     const done = before === undefined ? handle(record) : before.then(() => handle(record));
     lastOfKey.set(key, done);

@@ -9,11 +9,12 @@ import { loadModelPack } from '#face/model-pack.js';
 import { DirectionFollower } from '#kafka/direction-follower.js';
 import { DispositionFollower, totalLag } from '#kafka/disposition-follower.js';
 import { KafkaClient } from '#kafka/kafka-client.js';
-import { expectTopics } from '#kafka/expected-topics.js';
+import { expectPrerequisites } from '#kafka/kafka-prerequisites.js';
 import { FreedMemory } from '#platform/freed-memory.js';
 import { Health } from '#platform/health.js';
 import { AssertionVerifier, openJwks, TokenVerifier } from '#platform/identity.js';
-import { FolderImageStore } from '#platform/image-store.js';
+import { openImageStore } from '#platform/open-image-store.js';
+import { kafkaConnection } from '#platform/kafka-settings.js';
 import { createLog } from '#platform/log.js';
 import { IngestMetrics } from '#platform/metrics.js';
 import { endBecause, serveHttp, Shutdown } from '#platform/service-process.js';
@@ -25,7 +26,9 @@ import { ImageConsumer } from './image-consumer.js';
 import { ImageErasure, INGEST_SOURCE } from './image-erasure.js';
 import { ImageSubmission } from './image-submission.js';
 import { IngestModule } from './ingest.module.js';
+import { LateTemplates } from './late-templates.js';
 import { OtherGenerations } from './other-generations.js';
+import { uploadLimit } from './upload-limit.js';
 
 /**
  * Every partition at once: a batch often has one or two records, and waits at its end for two acknowledgements. What is
@@ -34,6 +37,8 @@ import { OtherGenerations } from './other-generations.js';
 const PARTITIONS_IN_FLIGHT = TEMPLATE_PARTITIONS;
 /** Templates, and then outcomes, of the images that went on together: nobody sees it, and they share a request. */
 const PUBLISH_LINGER_MS = 25;
+/** Sixteen of the largest, some hundred ordinary ones: more than a second of what Kafka takes. */
+const UPLOADS_BYTES_MAX = 16 * IMAGE_SIZE_BYTES_MAX;
 const IMAGES_WAITING_MAX = 100_000;
 /** How long an erasure waits for the audit log before it is said that it waits; then it is tried again. */
 const AUDIT_DEADLINE_MS = 5_000;
@@ -45,7 +50,7 @@ async function main(): Promise<void> {
   const shutdown = new Shutdown(log);
   const metrics = new IngestMetrics();
   const freedMemory = new FreedMemory();
-  const health = new Health(['topics', 'dispositions', 'directions', 'consumer']);
+  const health = new Health(['access', 'topics', 'dispositions', 'directions', 'consumer']);
   const fatal = endBecause(log, 'ingest-failed');
 
   const pack = await loadModelPack(settings.MODEL_PACK_DIR);
@@ -58,21 +63,26 @@ async function main(): Promise<void> {
     onProcessLost: (how) => log.error('face-process-lost', { how }),
   });
   shutdown.before('faces', () => faces.close());
-  const kafka = new KafkaClient({ brokers: settings.KAFKA_BROKERS, clientId: 'custody-ingest', log });
+  const kafka = new KafkaClient({ ...kafkaConnection(settings), clientId: 'custody-ingest', log });
   shutdown.before('kafka', () => kafka.close());
   const publisher = kafka.publisher({ lingerMs: PUBLISH_LINGER_MS });
-  const images = await FolderImageStore.open(settings.IMAGE_STORE_DIR, settings.IMAGE_STORE_KEY_FILE);
+  const images = await openImageStore(settings);
   const tokens = new TokenVerifier(await openJwks(settings.AUTH_JWKS), settings.AUTH_ISSUER, settings.AUTH_AUDIENCE);
   const assertions = new AssertionVerifier(await openJwks(settings.ASSERTION_JWKS));
 
-  const { app, url } = await serveHttp(
-    IngestModule.for({ health, metrics, tokens, submission: new ImageSubmission(kafka.publisher()) }),
+  // Headers are on top, and belong to no body; what may be held is decided before.
+  const uploads = kafka.publisher({ maxQueueBytes: 2 * UPLOADS_BYTES_MAX });
+  const { url, stop } = await serveHttp(
+    IngestModule.for({ health, metrics, tokens, submission: new ImageSubmission(uploads) }),
     {
       host: settings.HOST,
       port: settings.INGEST_PORT,
       portSetting: 'INGEST_PORT',
       log,
-      configure: (application) => application.useBodyParser('raw', { type: () => true, limit: IMAGE_SIZE_BYTES_MAX }),
+      configure: (application) => {
+        application.use(uploadLimit(UPLOADS_BYTES_MAX, IMAGE_SIZE_BYTES_MAX));
+        application.useBodyParser('raw', { type: () => true, limit: IMAGE_SIZE_BYTES_MAX });
+      },
     },
   );
   log.info('listening', { url, modelId: faces.modelId, licence: pack.manifest.licence.spdx });
@@ -82,7 +92,7 @@ async function main(): Promise<void> {
     profile: settings.TOPIC_PROFILE,
     replication: settings.KAFKA_REPLICATION,
   });
-  await expectTopics(kafka.topicAdmin(), topics, log);
+  await expectPrerequisites(kafka, 'custody-ingest', topics, log, (missing) => health.holds('access', missing));
   health.fulfilled('topics');
 
   const erasedImages = new ErasedImages(images, publisher, log);
@@ -104,8 +114,12 @@ async function main(): Promise<void> {
   );
   const isMoreComing = (): boolean => faces.load.inFlight + faces.load.waiting > 0;
   const collection = new CollectionAudit(audit, modelId, isMoreComing, log);
-  const enrolment = new Enrolment(faces, images, publisher, dispositionOf, erasure, collection, metrics);
-  const imageConsumer = new ImageConsumer(enrolment, publisher, log);
+  const late = new LateTemplates(kafka, publisher, modelId);
+  const enrolment = new Enrolment(faces, images, publisher, dispositionOf, erasure, collection, late, metrics);
+  const lookup = kafka.recordLookup();
+  const imageConsumer = new ImageConsumer(enrolment, publisher, log, (partition, at) =>
+    lookup.read(CUSTODY_IMAGES, partition, at),
+  );
   const consumer = kafka.groupConsumer({
     groupId: 'custody-ingest',
     topics: [CUSTODY_IMAGES],
@@ -126,10 +140,7 @@ async function main(): Promise<void> {
     collection.close();
     return closed;
   });
-  shutdown.before('http', () => {
-    health.drain();
-    return app.close();
-  });
+  shutdown.before('http', () => stop(health, settings.DRAIN_SECONDS));
 }
 
 main().catch((error: unknown) => endBecause(createLog('ingest', 'info'), 'start-failed')(error));

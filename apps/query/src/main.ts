@@ -1,5 +1,6 @@
 /** The query service: both kinds of search, over HTTP and over Kafka, and what ran is shown to those who may see it. */
 import 'reflect-metadata';
+import { dirname, join } from 'node:path';
 import { AuditLog } from '#audit/audit-log.js';
 import { dayAfter } from '#contracts/retention-forms.js';
 import {
@@ -8,7 +9,6 @@ import {
   desiredTopics,
   galleryTemplates,
   GOVERNANCE_DECISIONS,
-  SEARCHES_COMMANDS,
   SEARCHES_REQUESTS,
 } from '#contracts/topics.js';
 import { SEARCH_KINDS } from '#domain/governance.js';
@@ -16,16 +16,18 @@ import type { ImageId } from '#domain/ids.js';
 import { loadModelPack } from '#face/model-pack.js';
 import { DirectionFollower } from '#kafka/direction-follower.js';
 import { DispositionFollower, totalLag } from '#kafka/disposition-follower.js';
-import { expectTopics } from '#kafka/expected-topics.js';
+import { expectPrerequisites } from '#kafka/kafka-prerequisites.js';
 import { GapFollower } from '#kafka/gap-follower.js';
 import { KafkaClient } from '#kafka/kafka-client.js';
 import { LogCompaction } from '#kafka/log-compaction.js';
+import { NestTransport, serveRecords } from '#kafka/nest-transport.js';
 import { ReplicaFollower } from '#kafka/replica-follower.js';
 import { FreedMemory } from '#platform/freed-memory.js';
 import { Health } from '#platform/health.js';
 import { AssertionSigner, AssertionVerifier, openJwks, TokenVerifier } from '#platform/identity.js';
-import { FolderImageStore } from '#platform/image-store.js';
-import { createLog } from '#platform/log.js';
+import { openImageStore } from '#platform/open-image-store.js';
+import { kafkaConnection } from '#platform/kafka-settings.js';
+import { createLog, nestLogger } from '#platform/log.js';
 import { QueryMetrics } from '#platform/metrics.js';
 import { endBecause, serveHttp, Shutdown } from '#platform/service-process.js';
 import { readSettings } from '#platform/settings.js';
@@ -52,6 +54,7 @@ import { GalleryRegister } from './data-protection/gallery-register.js';
 import { serveOpenApi } from './openapi/openapi.js';
 import { GovernanceDecisions } from './governance/governance-decisions.js';
 import { GovernanceLog } from './governance/governance-log.js';
+import { ImageExport } from './data-protection/image-export.js';
 import { ImageRetention } from './data-protection/image-retention.js';
 import { OpenSearchHold } from './review/open-search-hold.js';
 import { OperatorOutcomes } from './searches/operator-outcome.js';
@@ -71,6 +74,7 @@ import { SearchAcceptance } from './review/search-acceptance.js';
 import { SearchAdmission } from './searches/search-admission.js';
 import { SearchDecisions } from './review/search-decisions.js';
 import { SearchPictures } from './searches/search-pictures.js';
+import { SearchRecordsModule } from './review/search-records.controller.js';
 import { SearchReading } from './searches/search-reading.js';
 import { SearchRetention } from './searches/search-retention.js';
 import { SearchView } from './searches/search-view.js';
@@ -79,8 +83,11 @@ import { SearchableImages } from './data-protection/searchable-images.js';
 import { readThresholds } from './governance/thresholds.js';
 import { UsageReports } from './governance/usage-reports.js';
 
-/** How long a search waits for the audit log before it is refused. */
-const AUDIT_DEADLINE_MS = 5_000;
+/**
+ * How long a search waits for the audit log before it is refused. A broker that dies is missed after its session, 9 s by
+ * Kafka's default, and then another one leads: that one of three is gone must refuse nobody.
+ */
+const AUDIT_DEADLINE_MS = 12_000;
 /** A decision waits for acknowledgements most of the time; those on other partitions go on meanwhile. */
 const SEARCH_PARTITIONS_IN_FLIGHT = 6;
 /** The least that a broker grants by default: whoever decides while an owner has died is still answered by the next one. */
@@ -94,6 +101,7 @@ async function main(): Promise<void> {
   const metrics = new QueryMetrics();
   const freedMemory = new FreedMemory();
   const health = new Health([
+    'access',
     'topics',
     'governance',
     'dispositions',
@@ -111,11 +119,11 @@ async function main(): Promise<void> {
   const pack = await loadModelPack(settings.MODEL_PACK_DIR);
   const deployed = await readThresholds(settings.THRESHOLDS_FILE);
   const retentionPolicy = await readRetentionPolicy(settings.RETENTION_POLICY_FILE);
-  const kafka = new KafkaClient({ brokers: settings.KAFKA_BROKERS, clientId: 'custody-query', log });
+  const kafka = new KafkaClient({ ...kafkaConnection(settings), clientId: 'custody-query', log });
   shutdown.before('kafka', () => kafka.close());
   const publisher = kafka.publisher();
   const audit = new AuditLog(kafka.publisher({ deadlineMs: AUDIT_DEADLINE_MS }), QUERY_SOURCE);
-  const images = await FolderImageStore.open(settings.IMAGE_STORE_DIR, settings.IMAGE_STORE_KEY_FILE);
+  const images = await openImageStore(settings);
   const tokens = new TokenVerifier(await openJwks(settings.AUTH_JWKS), settings.AUTH_ISSUER, settings.AUTH_AUDIENCE);
   const assertions = new AssertionVerifier(await openJwks(settings.ASSERTION_JWKS));
   const signer = await AssertionSigner.open(settings.ASSERTION_KEY_FILE);
@@ -125,7 +133,7 @@ async function main(): Promise<void> {
     profile: settings.TOPIC_PROFILE,
     replication: settings.KAFKA_REPLICATION,
   });
-  await expectTopics(kafka.topicAdmin(), topicsWanted, log);
+  await expectPrerequisites(kafka, 'custody-query', topicsWanted, log, (missing) => health.holds('access', missing));
   health.fulfilled('topics');
 
   const dispositions = new DispositionFollower(kafka, log, fatal);
@@ -221,7 +229,7 @@ async function main(): Promise<void> {
   const trail = new AuditTrail(auditing.view);
   const galleries = new Galleries(generations, progresses, decisions, onRecord, digests);
   const usage = new UsageReports(view, audit);
-  const { app, url } = await serveHttp(
+  const { url, stop } = await serveHttp(
     QueryModule.for({
       health,
       metrics,
@@ -272,6 +280,16 @@ async function main(): Promise<void> {
         settings,
         version: softwareVersion(),
       }),
+      imageExport: new ImageExport({
+        kafka,
+        audit,
+        register,
+        dispositions,
+        directions,
+        modelId: pack.modelId,
+        file: join(dirname(settings.REGISTER_FILE), 'image-export.sqlite'),
+        log,
+      }),
       imageRetention: new ImageRetention(publisher, audit, directions, register, reviewDates, {
         retire: (actor, request, key) => custodyDirections.give(actor, 'retirement', request, key),
         erase: (actor, request, key) => erasures.request(actor, request, key),
@@ -320,7 +338,6 @@ async function main(): Promise<void> {
       holds,
       admission,
       audit,
-      publisher,
       view,
       probes: images,
       assertions,
@@ -330,17 +347,16 @@ async function main(): Promise<void> {
     },
     { peerReview: settings.PEER_REVIEW === 'on' },
   );
-  const consumer = kafka.groupConsumer({
+  const searchRecords = new NestTransport(kafka, publisher, log, {
     groupId: 'custody-searches',
-    topics: [SEARCHES_REQUESTS, SEARCHES_COMMANDS],
+    source: QUERY_SOURCE,
     partitionsConsumedConcurrently: SEARCH_PARTITIONS_IN_FLIGHT,
     sessionTimeoutMs: OWNER_SESSION_TIMEOUT_MS,
     onAssigned: (assignment, _generation, signal) =>
       owner.takeOver([...new Set(assignment.map(({ partition }) => partition))], signal),
-    onBatch: (batch) => owner.handleBatch(batch),
     onFatal: fatal,
   });
-  consumer.start();
+  const ownership = await serveRecords(SearchRecordsModule.for(owner), searchRecords, nestLogger(log));
   const ruleErasures = new RuleErasures(
     register,
     reviewDates,
@@ -369,7 +385,7 @@ async function main(): Promise<void> {
   generations.follow(stopping.signal).catch(fatal);
   void keepGenerationGauges(generations, progresses, metrics, stopping.signal);
   setInterval(() => {
-    metrics.consumerLagRecords.set({ topic: SEARCHES_REQUESTS }, totalLag(consumer));
+    metrics.consumerLagRecords.set({ topic: SEARCHES_REQUESTS }, totalLag(searchRecords));
     metrics.consumerLagRecords.set({ topic: GOVERNANCE_DECISIONS }, governance.lagRecords());
     metrics.consumerLagRecords.set({ topic: CUSTODY_DISPOSITIONS }, dispositions.lagRecords());
     metrics.consumerLagRecords.set({ topic: CUSTODY_DIRECTIONS }, directions.lagRecords());
@@ -383,13 +399,10 @@ async function main(): Promise<void> {
   shutdown.before('audit-sealing', () => sealing.close());
   shutdown.before('direction-owner', () => directionsMember.close());
   shutdown.before('owner', async () => {
-    await consumer.close();
+    await ownership.close();
     await runs.close();
   });
-  shutdown.before('http', () => {
-    health.drain();
-    return app.close();
-  });
+  shutdown.before('http', () => stop(health, settings.DRAIN_SECONDS));
 }
 
 main().catch((error: unknown) => endBecause(createLog('query', 'info'), 'start-failed')(error));

@@ -31,6 +31,7 @@ import { GallerySwitches } from './generations/gallery-switches.js';
 import { GenerationsController } from './generations/generations.controller.js';
 import { LackingImages } from './generations/lacking-images.js';
 import { GovernanceDecisions } from './governance/governance-decisions.js';
+import { ImageExport } from './data-protection/image-export.js';
 import { ImageRetentionController } from './data-protection/image-retention.controller.js';
 import { ImageRetention } from './data-protection/image-retention.js';
 import { ImagesController } from './data-protection/images.controller.js';
@@ -106,6 +107,7 @@ export class QueryModule {
     readonly admission: SearchAdmission;
     readonly usage: UsageReports;
     readonly dpia: DpiaEvidences;
+    readonly imageExport: ImageExport;
     readonly imageRetention: ImageRetention;
     readonly accessReports: AccessReports;
     readonly searchableImages: SearchableImages;
@@ -140,6 +142,7 @@ export class QueryModule {
         { provide: DpiaEvidences, useValue: parts.dpia },
         { provide: AccessReports, useValue: parts.accessReports },
         { provide: SearchableImages, useValue: parts.searchableImages },
+        { provide: ImageExport, useValue: parts.imageExport },
         { provide: ImageRetention, useValue: parts.imageRetention },
         { provide: Rectification, useValue: parts.rectification },
         { provide: APP_INTERCEPTOR, useValue: new ConsistencyInterceptor(parts.view) },

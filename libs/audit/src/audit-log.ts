@@ -5,8 +5,13 @@
  * The entry is acknowledged before its leaf is written. So an entry that has no leaf is one whose writer did not come to
  * the end, and whose effect never was; a leaf that has no entry is one whose entry somebody took away.
  */
-import { auditEntry, auditLeaf, encodeAuditEntry, type AuditStatement } from '#contracts/audit-record.js';
-import { cloudEventHeaders, JSON_CONTENT } from '#contracts/cloud-events.js';
+import {
+  auditEntry,
+  auditEntryHeaders,
+  auditLeaf,
+  encodeAuditEntry,
+  type AuditStatement,
+} from '#contracts/audit-record.js';
 import type { OutgoingRecord } from '#contracts/outgoing-record.js';
 import { AUDIT_ENTRIES, AUDIT_LOG } from '#contracts/topics.js';
 import { Failure } from '#domain/errors.js';
@@ -15,8 +20,6 @@ import { Failure } from '#domain/errors.js';
 export interface AuditPublisher {
   publishAll(records: OutgoingRecord[]): Promise<readonly { readonly partition: number; readonly offset: number }[]>;
 }
-
-export const AUDIT_ENTRY_TYPE = 'audit.entry.v1';
 
 export class AuditLog {
   constructor(
@@ -38,12 +41,7 @@ export class AuditLog {
           topic: AUDIT_ENTRIES,
           key: eventId,
           value: bodies[i]!,
-          headers: cloudEventHeaders({
-            type: AUDIT_ENTRY_TYPE,
-            source: this.source,
-            subject: eventId,
-            contentType: JSON_CONTENT,
-          }),
+          headers: auditEntryHeaders(eventId, this.source),
         })),
       );
       const leaves = entries.map(({ eventId }, i) => ({

@@ -3,7 +3,13 @@
  * destroyed at the end of its own retention, while the log, and every proof over it, stays.
  */
 import { createHash, randomBytes, randomUUID } from 'node:crypto';
-import type { Role } from '#domain/identity.js';
+import { z } from 'zod';
+import { ROLES, type Role } from '#domain/identity.js';
+import { cloudEventHeaders, JSON_CONTENT, type Headers } from './cloud-events.js';
+import { encodeJsonValue } from './json-value.js';
+import type { OutgoingRecord } from './outgoing-record.js';
+import { instantSchema } from './record-schemas.js';
+import { AUDIT_ENTRIES } from './topics.js';
 
 /** The six operations of the Data Protection Act 2018, section 62(1). */
 export const AUDIT_OPERATIONS = [
@@ -46,6 +52,42 @@ export interface AuditEntry extends AuditStatement {
   readonly salt: string;
 }
 
+export const AUDIT_ENTRY_TYPE = 'audit.entry.v1';
+
+export const auditEntrySchema = z.object({
+  eventId: z.string().min(1),
+  at: instantSchema,
+  salt: z.string().min(1),
+  operation: z.enum(AUDIT_OPERATIONS),
+  action: z.string().min(1),
+  actor: z.string(),
+  role: z.enum([...ROLES, 'system']),
+  system: z.string().optional(),
+  purpose: z.string(),
+  justification: z.string().optional(),
+  searchId: z.string().optional(),
+  subjectIds: z.array(z.string()).optional(),
+  imageIds: z.array(z.string()).optional(),
+  recipients: z.array(z.string()).optional(),
+  probeSha256: z.string().optional(),
+  modelId: z.string().optional(),
+  thresholdVersion: z.number().int().optional(),
+  detail: z.record(z.string(), z.union([z.string(), z.number(), z.boolean()])).optional(),
+});
+
+/** @param source which service says so */
+export function auditEntryHeaders(eventId: string, source: string): Headers {
+  return cloudEventHeaders({ type: AUDIT_ENTRY_TYPE, source, subject: eventId, contentType: JSON_CONTENT });
+}
+
+export const AUDIT_ENTRY_DESTROYED_TYPE = 'audit.entry-destroyed.v1';
+
+/** The record that destroys an entry. @param source which service says so */
+export function auditEntryEnd(eventId: string, source: string): OutgoingRecord {
+  const headers = cloudEventHeaders({ type: AUDIT_ENTRY_DESTROYED_TYPE, source, subject: eventId });
+  return { topic: AUDIT_ENTRIES, key: eventId, value: null, headers };
+}
+
 const SALT_BYTES = 32;
 
 export function auditEntry(statement: AuditStatement, now: Date = new Date()): AuditEntry {
@@ -59,8 +101,10 @@ export function auditEntry(statement: AuditStatement, now: Date = new Date()): A
 
 /** The entry's bytes as they are stored and hashed: JSON exactly as written, so that no canonical form is needed. */
 export function encodeAuditEntry(entry: AuditEntry): Buffer {
-  return Buffer.from(JSON.stringify(entry));
+  return encodeJsonValue(auditEntrySchema, entry);
 }
+
+export const AUDIT_LEAF_BYTES = 32;
 
 /** The log's value for an entry: SHA-256 over the entry's stored bytes, which hold the salt. 32 bytes. */
 export function auditLeaf(encodedEntry: Buffer): Buffer {

@@ -34,7 +34,7 @@ const leafSchema = z.string().transform((base64): Buffer => Buffer.from(base64, 
 const eventIdSchema = z.string().max(EVENT_ID_LENGTH_MAX);
 const indexSchema = z.number().int().nonnegative();
 
-const sealedSchema = z.object({
+export const sealedLeavesSchema = z.object({
   kind: z.literal('sealed'),
   from: indexSchema,
   leaves: z.array(
@@ -48,7 +48,7 @@ const checkpointSchema = z.object({ kind: z.literal('checkpoint'), note: z.strin
 const lineSchema = z.discriminatedUnion('kind', [
   /** The first line of an export. */
   z.object({ kind: z.literal('audit-export'), version: z.literal(1), exportedAt: z.string() }),
-  sealedSchema,
+  sealedLeavesSchema,
   checkpointSchema,
   z.object({
     kind: z.literal('leaf'),

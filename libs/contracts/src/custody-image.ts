@@ -64,6 +64,12 @@ export function erasureHeaders(id: ImageId, source: string, assertion: string): 
   };
 }
 
+/** @throws Refusal HEADER_MISSING, HEADER_UNKNOWN, BAD_METADATA. Who signed the assertion, and about what, is not looked at. */
+export function checkErasureHeaders(id: ImageId, headers: Headers): void {
+  expectCloudEvent(headers, CUSTODY_ERASURE_TYPE);
+  checkSubject(id, headers);
+}
+
 /** Characters of a text that somebody has typed. */
 export const TEXT_LENGTH_MAX = 256;
 
@@ -78,10 +84,7 @@ export function parseCustodyImage(id: ImageId, headers: Headers): CustodyImage {
   expectCloudEvent(headers, CUSTODY_IMAGE_TYPE);
   // It names the collection in the audit, which could not hold a longer one.
   text(headers, 'source');
-  const subject = extension(headers, 'subject');
-  if (subject !== undefined && subject !== id) {
-    throw new Refusal('BAD_METADATA', 'ce_subject must be the imageId, as the key is.', { header: 'ce_subject' });
-  }
+  checkSubject(id, headers);
   const face = extension(headers, 'face');
   return {
     imageId: id,
@@ -97,6 +100,13 @@ export function parseCustodyImage(id: ImageId, headers: Headers): CustodyImage {
     ...optional('correctionOf', offsetIn(headers, 'correctionof')),
     ...optional('photographFrom', offsetIn(headers, 'photographfrom')),
   };
+}
+
+function checkSubject(id: ImageId, headers: Headers): void {
+  const subject = extension(headers, 'subject');
+  if (subject !== undefined && subject !== id) {
+    throw new Refusal('BAD_METADATA', 'ce_subject must be the imageId, as the key is.', { header: 'ce_subject' });
+  }
 }
 
 function offsetIn(headers: Headers, name: string): Offset | undefined {

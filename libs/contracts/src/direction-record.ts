@@ -8,11 +8,11 @@ import { CASE_OUTCOMES } from '#domain/case-outcome.js';
 import type { Direction } from '#domain/direction.js';
 import { ROLES } from '#domain/identity.js';
 import { cloudEventHeaders, JSON_CONTENT, type Headers } from './cloud-events.js';
-import { parseJsonValue } from './json-value.js';
+import { encodeJsonValue, parseJsonValue } from './json-value.js';
 import { imageIdSchema, instantSchema, offsetSchema, partitionSchema, subjectIdSchema } from './record-schemas.js';
 import { CUSTODY_DIRECTIONS } from './topics.js';
 
-const DIRECTION_TYPE = 'custody.direction.v1';
+export const DIRECTION_TYPE = 'custody.direction.v1';
 
 const place = z.object({ partition: partitionSchema, offset: offsetSchema });
 
@@ -41,7 +41,7 @@ const erasedImage = z.object({
   restrictionId: z.string().optional(),
 });
 
-const directionSchema = z.discriminatedUnion('kind', [
+export const directionSchema = z.discriminatedUnion('kind', [
   z.object({
     ...base,
     kind: z.literal('restriction'),
@@ -93,12 +93,12 @@ function directionHeaders(id: string, source: string): Headers {
 }
 
 function encodeDirection(direction: Direction): Buffer {
-  return Buffer.from(JSON.stringify(direction));
+  return encodeJsonValue(directionSchema, direction);
 }
 
 /** @throws Refusal RECORD_NOT_JSON, RECORD_SCHEMA */
 export function parseDirection(value: Buffer): Direction {
-  return parseJsonValue(directionSchema, value) as Direction;
+  return parseJsonValue(directionSchema, value);
 }
 
 interface DirectionRecord {

@@ -3,14 +3,14 @@ import { z } from 'zod';
 import type { Disposition } from '#domain/disposition.js';
 import type { ImageId } from '#domain/ids.js';
 import { cloudEventHeaders, JSON_CONTENT, type Headers } from './cloud-events.js';
-import { parseJsonValue } from './json-value.js';
+import { encodeJsonValue, parseJsonValue } from './json-value.js';
 import type { OutgoingRecord } from './outgoing-record.js';
 import { imageIdSchema, instantSchema, offsetSchema } from './record-schemas.js';
 import { CUSTODY_DISPOSITIONS } from './topics.js';
 
 export const DISPOSITION_TYPE = 'custody.disposition.v1';
 
-const dispositionSchema = z.object({
+export const dispositionSchema = z.object({
   imageId: imageIdSchema,
   kind: z.enum(['restricted', 'retired', 'erased']),
   since: instantSchema,
@@ -27,7 +27,7 @@ export function dispositionHeaders(id: string, source: string): Headers {
 }
 
 export function encodeDisposition(disposition: Disposition): Buffer {
-  return Buffer.from(JSON.stringify(disposition));
+  return encodeJsonValue(dispositionSchema, disposition);
 }
 
 /** @param disposition null makes the image active again @param source which service says so */
@@ -38,5 +38,5 @@ export function dispositionRecord(id: ImageId, disposition: Disposition | null, 
 
 /** @throws Refusal RECORD_NOT_JSON, RECORD_SCHEMA */
 export function parseDisposition(value: Buffer): Disposition {
-  return parseJsonValue(dispositionSchema, value) as Disposition;
+  return parseJsonValue(dispositionSchema, value);
 }

@@ -101,6 +101,7 @@ describe('a gallery reply', () => {
     const { coverage: _coverage, ...uncovered } = reply;
     expect(codeOf(() => parseGalleryReply(Buffer.from(JSON.stringify(uncovered))))).toBe('RECORD_SCHEMA');
     const nan = { ...reply, candidates: [{ ...reply.candidates[0]!, score: Number.NaN }] };
-    expect(codeOf(() => parseGalleryReply(encodeGalleryReply(nan)))).toBe('RECORD_SCHEMA');
+    expect(codeOf(() => parseGalleryReply(Buffer.from(JSON.stringify(nan))))).toBe('RECORD_SCHEMA');
+    expect(() => encodeGalleryReply(nan)).toThrow('candidates.0.score');
   });
 });

@@ -7,8 +7,15 @@ import { Refusal } from '#domain/errors.js';
 import type { ShardReply } from '#domain/gather.js';
 import type { GalleryFilter, SearchMode } from '#domain/gallery.js';
 import { modelId, type ModelId } from '#domain/ids.js';
-import { cloudEventHeaders, extension, JSON_CONTENT, requiredExtension, type Headers } from './cloud-events.js';
-import { parseJsonValue } from './json-value.js';
+import {
+  cloudEventHeaders,
+  expectCloudEvent,
+  extension,
+  JSON_CONTENT,
+  requiredExtension,
+  type Headers,
+} from './cloud-events.js';
+import { encodeJsonValue, parseJsonValue } from './json-value.js';
 import {
   ageBandSchema,
   faceBoxSchema,
@@ -59,6 +66,7 @@ export function galleryQueryHeaders(query: GalleryQuery, source: string): Header
 
 /** @throws Refusal HEADER_MISSING, HEADER_UNKNOWN, RECORD_SCHEMA */
 export function parseGalleryQuery(headers: Headers): GalleryQuery {
+  expectCloudEvent(headers, GALLERY_QUERY_TYPE);
   const k = Number(requiredExtension(headers, 'k'));
   const mode = requiredExtension(headers, 'mode');
   const deadlineMs = Number(requiredExtension(headers, 'deadline'));
@@ -93,7 +101,7 @@ export interface GalleryReply extends ShardReply {
   readonly engineMs: number;
 }
 
-const replySchema = z.object({
+export const galleryReplySchema = z.object({
   queryId: z.string(),
   modelId: modelIdSchema,
   replicaId: z.string(),
@@ -131,10 +139,10 @@ export function galleryReplyHeaders(queryId: string, source: string): Headers {
 }
 
 export function encodeGalleryReply(reply: GalleryReply): Buffer {
-  return Buffer.from(JSON.stringify(reply));
+  return encodeJsonValue(galleryReplySchema, reply);
 }
 
 /** @throws Refusal RECORD_NOT_JSON, RECORD_SCHEMA */
 export function parseGalleryReply(value: Buffer | null): GalleryReply {
-  return parseJsonValue(replySchema, value) as GalleryReply;
+  return parseJsonValue(galleryReplySchema, value);
 }

@@ -6,14 +6,14 @@ import { z } from 'zod';
 import type { GenerationGap } from '#domain/generation-gap.js';
 import type { ImageId, ModelId } from '#domain/ids.js';
 import { cloudEventHeaders, JSON_CONTENT } from './cloud-events.js';
-import { parseJsonValue } from './json-value.js';
+import { encodeJsonValue, parseJsonValue } from './json-value.js';
 import type { OutgoingRecord } from './outgoing-record.js';
 import { imageIdSchema, instantSchema, modelIdSchema, offsetSchema, subjectIdSchema } from './record-schemas.js';
 import { GALLERY_GAPS } from './topics.js';
 
-const GAP_TYPE = 'gallery.gap.v1';
+export const GAP_TYPE = 'gallery.gap.v1';
 
-const gapSchema = z.object({
+export const gapSchema = z.object({
   modelId: modelIdSchema,
   imageId: imageIdSchema,
   subjectId: subjectIdSchema,
@@ -29,7 +29,7 @@ function gapKey(model: ModelId, id: ImageId): string {
 
 /** @param source which service says so */
 export function gapRecord(gap: GenerationGap, source: string): OutgoingRecord {
-  return record(gapKey(gap.modelId, gap.imageId), Buffer.from(JSON.stringify(gap)), source);
+  return record(gapKey(gap.modelId, gap.imageId), encodeJsonValue(gapSchema, gap), source);
 }
 
 export function gapClosed(model: ModelId, id: ImageId, source: string): OutgoingRecord {

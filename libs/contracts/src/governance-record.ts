@@ -3,7 +3,7 @@ import { z } from 'zod';
 import { ROLES } from '#domain/identity.js';
 import { SEARCH_KINDS, type GovernanceDecision } from '#domain/governance.js';
 import { cloudEventHeaders, JSON_CONTENT, type Headers } from './cloud-events.js';
-import { parseJsonValue } from './json-value.js';
+import { encodeJsonValue, parseJsonValue } from './json-value.js';
 import { modelIdSchema } from './record-schemas.js';
 import { thresholdContentsSchema, thresholdSetSchema } from './threshold-schemas.js';
 
@@ -18,7 +18,7 @@ const base = {
 const kind = z.enum(SEARCH_KINDS);
 const authority = z.string();
 
-const decisionSchema = z.discriminatedUnion('type', [
+export const governanceDecisionSchema = z.discriminatedUnion('type', [
   z.object({ ...base, type: z.literal('SEARCH_SUSPENDED'), kind, authority }),
   z.object({ ...base, type: z.literal('SUSPENSION_LIFTED'), kind, authority }),
   z.object({ ...base, type: z.literal('THRESHOLDS_DEPLOYED'), thresholds: thresholdSetSchema, fileSha256: z.string() }),
@@ -48,10 +48,10 @@ export function governanceDecisionHeaders(decision: GovernanceDecision, source: 
 }
 
 export function encodeGovernanceDecision(decision: GovernanceDecision): Buffer {
-  return Buffer.from(JSON.stringify(decision));
+  return encodeJsonValue(governanceDecisionSchema, decision);
 }
 
 /** @throws Refusal RECORD_NOT_JSON, RECORD_SCHEMA */
 export function parseGovernanceDecision(value: Buffer | null): GovernanceDecision {
-  return parseJsonValue(decisionSchema, value);
+  return parseJsonValue(governanceDecisionSchema, value);
 }

@@ -6,12 +6,12 @@
 import { cloudEventHeaders, type Headers } from './cloud-events.js';
 import type { OutgoingRecord } from './outgoing-record.js';
 
-const LOG_MARKER_TYPE = 'custody.log-marker.v1';
-const KEY = 'log marker';
+export const LOG_MARKER_TYPE = 'custody.log-marker.v1';
+export const LOG_MARKER_KEY = 'log marker';
 
 export function logMarker(topic: string, partition: number, source: string): OutgoingRecord {
-  const headers = cloudEventHeaders({ type: LOG_MARKER_TYPE, source, subject: KEY });
-  return { topic, partition, key: KEY, value: null, headers };
+  const headers = cloudEventHeaders({ type: LOG_MARKER_TYPE, source, subject: LOG_MARKER_KEY });
+  return { topic, partition, key: LOG_MARKER_KEY, value: null, headers };
 }
 
 export function isLogMarker(headers: Headers): boolean {

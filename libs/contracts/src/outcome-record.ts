@@ -3,7 +3,7 @@ import { z } from 'zod';
 import type { ImageOutcome } from '#domain/image-outcome.js';
 import { cloudEventHeaders, JSON_CONTENT, type Headers } from './cloud-events.js';
 import { heldBySchema } from './direction-record.js';
-import { parseJsonValue } from './json-value.js';
+import { encodeJsonValue, parseJsonValue } from './json-value.js';
 import {
   detectedFaceSchema,
   faceBoxSchema,
@@ -21,7 +21,7 @@ export const OUTCOME_TYPE = 'custody.outcome.v1';
 const place = z.object({ partition: partitionSchema, offset: offsetSchema });
 const base = { imageId: imageIdSchema, at: instantSchema, source: place };
 
-const outcomeSchema = z.discriminatedUnion('outcome', [
+export const outcomeSchema = z.discriminatedUnion('outcome', [
   z.object({
     ...base,
     outcome: z.literal('enrolled'),
@@ -67,10 +67,10 @@ export function outcomeHeaders(outcome: ImageOutcome, source: string): Headers {
 }
 
 export function encodeOutcome(outcome: ImageOutcome): Buffer {
-  return Buffer.from(JSON.stringify(outcome));
+  return encodeJsonValue(outcomeSchema, outcome);
 }
 
 /** @throws Refusal RECORD_NOT_JSON, RECORD_SCHEMA */
 export function parseOutcome(value: Buffer | null): ImageOutcome {
-  return parseJsonValue(outcomeSchema, value) as ImageOutcome;
+  return parseJsonValue(outcomeSchema, value);
 }

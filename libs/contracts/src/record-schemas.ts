@@ -4,6 +4,14 @@ import type { FaceBox, FaceChoice } from '#domain/face.js';
 import type { AgeBand, GalleryFilter, Sex } from '#domain/gallery.js';
 import type { ImageId, ModelId, Offset, SearchId, SubjectId } from '#domain/ids.js';
 
+/**
+ * One of these values, or of those that a later version adds: a reader takes what it does not know for a text. Published
+ * as `x-extensible-enum`.
+ */
+export function extensibleEnum<T extends string>(values: readonly T[]): z.ZodType<T, T> {
+  return z.string().meta({ 'x-extensible-enum': values }) as unknown as z.ZodType<T, T>;
+}
+
 const externalId = z.string().regex(/^[\x21-\x7e]{1,128}$/);
 
 export const imageIdSchema = externalId as unknown as z.ZodType<ImageId>;
@@ -44,26 +52,26 @@ export const faceChoiceSchema: z.ZodType<FaceChoice> = z.union([
   z.enum(['largest', 'central']),
 ]);
 
+export const faceQualitySchema = z.object({
+  eyeDistancePx: z.number(),
+  embeddingNorm: z.number(),
+  detectionConfidence: z.number(),
+  yawDegrees: z.number().optional(),
+  pitchDegrees: z.number().optional(),
+  rollDegrees: z.number().optional(),
+  sharpness: z.number().optional(),
+  luminanceMean: z.number().optional(),
+  underExposedShare: z.number().optional(),
+  overExposedShare: z.number().optional(),
+  warnings: z.array(z.string()),
+  advice: z.array(z.string()).optional(),
+});
+
 export const detectedFaceSchema = z.object({
   index: z.number().int().nonnegative(),
   box: faceBoxSchema,
   confidence: z.number(),
-  quality: z
-    .object({
-      eyeDistancePx: z.number(),
-      embeddingNorm: z.number(),
-      detectionConfidence: z.number(),
-      yawDegrees: z.number().optional(),
-      pitchDegrees: z.number().optional(),
-      rollDegrees: z.number().optional(),
-      sharpness: z.number().optional(),
-      luminanceMean: z.number().optional(),
-      underExposedShare: z.number().optional(),
-      overExposedShare: z.number().optional(),
-      warnings: z.array(z.string()),
-      advice: z.array(z.string()).optional(),
-    })
-    .optional(),
+  quality: faceQualitySchema.optional(),
 });
 
 /** Clockwise degrees. */

@@ -6,14 +6,14 @@
 import { z } from 'zod';
 import { replicaKey, type ReplicaReport } from '#domain/replica-report.js';
 import { cloudEventHeaders, JSON_CONTENT, type Headers } from './cloud-events.js';
-import { parseJsonValue } from './json-value.js';
+import { encodeJsonValue, parseJsonValue } from './json-value.js';
 import type { OutgoingRecord } from './outgoing-record.js';
 import { instantSchema, modelIdSchema, offsetSchema, partitionSchema } from './record-schemas.js';
 import { GALLERY_REPLICAS } from './topics.js';
 
-const REPLICA_REPORT_TYPE = 'gallery.replica.v1';
+export const REPLICA_REPORT_TYPE = 'gallery.replica.v1';
 
-const replicaReportSchema = z.object({
+export const replicaReportSchema = z.object({
   replicaId: z.string().min(1),
   modelId: modelIdSchema,
   layout: z.object({
@@ -51,7 +51,7 @@ function replicaReportHeaders(key: string, source: string): Headers {
 /** @param source which service says so */
 export function replicaReportRecord(report: ReplicaReport, source: string): OutgoingRecord {
   const key = replicaKey(report);
-  const value = Buffer.from(JSON.stringify(report));
+  const value = encodeJsonValue(replicaReportSchema, report);
   return { topic: GALLERY_REPLICAS, key, value, headers: replicaReportHeaders(key, source) };
 }
 

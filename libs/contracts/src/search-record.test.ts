@@ -44,7 +44,15 @@ describe('a search request', () => {
     ['RECORD_SCHEMA', { ce_request: '{"face":-1}' }],
     ['RECORD_SCHEMA', { ce_request: '{"filter":{"name":"x"}}' }],
   ])('is refused with %s for %j', (code, headers) => {
-    expect(codeOf(() => parseSearchRequestFields(headers))).toBe(code);
+    const { ce_request: _, ...event } = searchRequestHeaders(id, {}, 'image/jpeg', 'a.b.c', '/case-system');
+    expect(codeOf(() => parseSearchRequestFields({ ...event, ...headers }))).toBe(code);
+  });
+
+  it('is refused when it is no CloudEvent, or one about something else', () => {
+    const headers = searchRequestHeaders(id, fields as never, 'image/jpeg', 'a.b.c', '/case-system');
+    const { ce_type: _, ...untyped } = headers;
+    expect(codeOf(() => parseSearchRequestFields(untyped))).toBe('HEADER_MISSING');
+    expect(codeOf(() => parseSearchRequestFields({ ...headers, ce_type: 'custody.image.v1' }))).toBe('HEADER_UNKNOWN');
   });
 });
 

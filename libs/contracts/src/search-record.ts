@@ -16,19 +16,21 @@ import {
 } from '#domain/retrospective-events.js';
 import type { RetrospectiveSearchRequest } from '#domain/retrospective-request.js';
 import { ASSERTION_HEADER } from './custody-image.js';
-import { cloudEventHeaders, JSON_CONTENT, requiredExtension, type Headers } from './cloud-events.js';
-import { parseJsonValue } from './json-value.js';
+import { cloudEventHeaders, expectCloudEvent, JSON_CONTENT, requiredExtension, type Headers } from './cloud-events.js';
+import { encodeJsonValue, parseJsonValue, parseWholeJsonValue } from './json-value.js';
 import { partitionFor } from './murmur2.js';
 import type { OutgoingRecord } from './outgoing-record.js';
 import { faceChoiceSchema, galleryFilterSchema, imageIdSchema, searchIdSchema } from './record-schemas.js';
+import { searchEventSchema } from './search-event-schemas.js';
 import { SEARCH_PARTITIONS, SEARCHES_COMMANDS, SEARCHES_EVENTS } from './topics.js';
 
 export const SEARCH_REQUEST_TYPE = 'searches.request.v1';
 export const SEARCH_COMMAND_TYPE = 'searches.command.v1';
 export const SEARCH_EVENT_TYPE_PREFIX = 'searches.event.v1.';
+export const SEARCH_RETENTION_ENDED_TYPE = 'searches.retention-ended.v1';
 
 /** What a request says in its `ce_request` header; the value is the probe's bytes. Parsed by the domain's rules afterwards. */
-const requestFieldsSchema = z.object({
+export const requestFieldsSchema = z.object({
   crimeReference: z.string().optional(),
   offence: z.string().optional(),
   source: z.string().optional(),
@@ -60,8 +62,9 @@ export function searchRequestHeaders(
   };
 }
 
-/** @throws Refusal HEADER_MISSING, RECORD_NOT_JSON, RECORD_SCHEMA */
+/** @throws Refusal HEADER_MISSING, HEADER_UNKNOWN, RECORD_NOT_JSON, RECORD_SCHEMA */
 export function parseSearchRequestFields(headers: Headers): RetrospectiveRequestFields {
+  expectCloudEvent(headers, SEARCH_REQUEST_TYPE);
   return parseJsonValue(requestFieldsSchema, Buffer.from(requiredExtension(headers, 'request')));
 }
 
@@ -83,11 +86,11 @@ const commandBase = {
   digest: z.string().max(64).optional(),
 };
 const onAVersion = { ...commandBase, expectedVersion: z.number().int().positive() };
-const inAnyOrder = { ...commandBase, expectedVersion: z.undefined().optional() };
+const inAnyOrder = { ...commandBase, expectedVersion: z.never().optional() };
 const rank = z.number().int().positive();
 const words = z.string().optional();
 
-const commandSchema = z.discriminatedUnion('type', [
+export const searchCommandSchema = z.discriminatedUnion('type', [
   z.object({ ...onAVersion, type: z.literal('CHOOSE_FACE'), face: z.number().int().nonnegative() }),
   z.object({ ...inAnyOrder, type: z.literal('VIEW_CANDIDATE'), rank }),
   z.object({
@@ -131,14 +134,14 @@ export function searchCommandRecord(command: SearchCommand, source: string): Out
     topic: SEARCHES_COMMANDS,
     key: searchId,
     partition: partitionFor(Buffer.from(searchId), SEARCH_PARTITIONS),
-    value: JSON.stringify(command),
+    value: encodeJsonValue(searchCommandSchema, command as z.input<typeof searchCommandSchema>),
     headers: cloudEventHeaders({ type: SEARCH_COMMAND_TYPE, source, subject: searchId, contentType: JSON_CONTENT }),
   };
 }
 
 /** @throws Refusal RECORD_NOT_JSON, RECORD_SCHEMA */
 export function parseSearchCommand(value: Buffer | null): SearchCommand {
-  return parseJsonValue(commandSchema, value);
+  return parseJsonValue(searchCommandSchema, value);
 }
 
 /** Answers a request on the topic that never became a search: its rules or its assertion do not hold. */
@@ -156,15 +159,6 @@ export interface RequestRefusedEvent {
 }
 
 export type SearchEvent = RetrospectiveEvent | OperatorSearchEvent | RequestRefusedEvent;
-
-/** Ours to write and ours to read: the envelope is checked, the body is what this version of the code wrote. */
-const eventEnvelopeSchema = z.looseObject({
-  searchId: searchIdSchema,
-  version: z.number().int().positive(),
-  at: z.string(),
-  by: z.string(),
-  type: z.string(),
-});
 
 /**
  * Unique for each record, and beginning with `searchId/version`: compaction keeps the last record of a key, so with the
@@ -191,12 +185,27 @@ export function searchEventRecord(event: SearchEvent, source: string): OutgoingR
     topic: SEARCHES_EVENTS,
     key: searchEventKey(event),
     partition: partitionFor(event.searchId, SEARCH_PARTITIONS),
-    value: JSON.stringify(event),
+    value: encodeJsonValue(searchEventSchema, event),
     headers: searchEventHeaders(event, source),
+  };
+}
+
+/**
+ * The record that destroys an event at the end of its search's retention.
+ *
+ * @param key of the event @param source which service says so
+ */
+export function searchEventEnd(id: SearchId, key: string, source: string): OutgoingRecord {
+  return {
+    topic: SEARCHES_EVENTS,
+    key,
+    partition: partitionFor(id, SEARCH_PARTITIONS),
+    value: null,
+    headers: cloudEventHeaders({ type: SEARCH_RETENTION_ENDED_TYPE, source, subject: id }),
   };
 }
 
 /** @throws Refusal RECORD_NOT_JSON, RECORD_SCHEMA */
 export function parseSearchEvent(value: Buffer): SearchEvent {
-  return parseJsonValue(eventEnvelopeSchema, value) as unknown as SearchEvent;
+  return parseWholeJsonValue(searchEventSchema, value);
 }

@@ -39,6 +39,13 @@ export function deadLetters(topic: string): string {
   return `${topic}.dead-letters`;
 }
 
+const UNKEYED: readonly string[] = [GALLERY_QUERIES, GALLERY_REPLIES, AUDIT_LOG, AUDIT_CHECKPOINTS];
+
+/** Whether a record's partition follows from its key, so that the number of partitions can never change. */
+export function isKeyed(topic: string): boolean {
+  return !UNKEYED.includes(topic);
+}
+
 /** Searches are spread over this many partitions, each with one owner among the query replicas. */
 export const SEARCH_PARTITIONS = 12;
 export const REPLY_PARTITIONS = 12;

@@ -6,6 +6,7 @@ import type { RetrospectiveEventBody } from './retrospective-events.js';
 import { parseRetrospectiveSearch } from './retrospective-request.js';
 import { foldRetrospective, type RetrospectiveSearch, type RetrospectiveState } from './retrospective-search.js';
 import type { FoundAnswer } from './search-answer.js';
+import { candidateForTests, foundAnswerForTests } from './search-answer-for-tests.js';
 
 export const SEARCH_ID = '0b5f7f0e-7d1c-4a7e-9a52-5c6b9a1d2e3f' as SearchId;
 export const OPERATOR: CommandActor = { id: 'op-1', roles: ['operator'] };
@@ -30,12 +31,8 @@ export const request = parseRetrospectiveSearch(
 
 /** With a candidate of each of {@link RANKS}. */
 export function answerForTests(complete = true, ranks: readonly number[] = RANKS): FoundAnswer {
-  return {
-    searchId: SEARCH_ID,
-    complete,
-    completedAt: '2026-01-01T00:00:00.000Z',
-    candidates: ranks.map((rank) => ({ rank, imageId: `img-${rank}`, subjectId: `sub-${rank}`, sourceOffset: rank })),
-  } as unknown as FoundAnswer;
+  const candidates = ranks.map((rank) => candidateForTests(rank));
+  return foundAnswerForTests(SEARCH_ID, candidates, { complete });
 }
 
 let commands = 0;

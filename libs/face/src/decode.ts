@@ -6,6 +6,7 @@
  */
 import sharp, { type Sharp } from 'sharp';
 import { Failure, Refusal } from '#domain/errors.js';
+import { giveBack } from './give-back.js';
 import { formatUnsupported, sniffFormat, type ImageFormat } from './image-format.js';
 import { mayHaveExif, stripJpeg } from './jpeg-strip.js';
 
@@ -205,6 +206,7 @@ async function decodePixels(
     .raw({ depth: 'uchar' })
     .toBuffer({ resolveWithObject: true });
   const rgb = info.channels === 3 ? data : greyToRgb(data, info.channels);
+  if (rgb !== data) giveBack(data);
   return { width: info.width, height: info.height, rgb, format, wasUpright: isUpright };
 }
 

@@ -4,6 +4,7 @@ import { Failure } from '#domain/errors.js';
 import type { FaceLandmarks } from '#domain/face.js';
 import { fillAligned, similarityToReference, type AlignedPixels } from './align.js';
 import type { DecodedImage } from './decode.js';
+import { giveBack } from './give-back.js';
 import type { EmbedderParameters } from './model-pack.js';
 import { openSession, unsuitable } from './network-input.js';
 import { isValidTemplate, l2Norm } from './template.js';
@@ -54,6 +55,7 @@ export class FaceEmbedder {
     const raw = outputs[this.session.outputNames[0]!]!.data as Float32Array;
     const embeddingNorm = l2Norm(raw);
     const template = raw.map((component) => component / embeddingNorm);
+    giveBack(raw);
     if (!isValidTemplate(template, dimension)) {
       throw new Failure('EMBEDDING_INVALID', 'The face could not be turned into a template.', false);
     }

@@ -19,6 +19,7 @@ import type { ModelId } from '#domain/ids.js';
 import { decodeImage, type DecodedImage, type DecodeLimits } from './decode.js';
 import { FaceEmbedder } from './embed.js';
 import { openFaceFinder, type FaceFinder, type FinderScratch, type FoundFace } from './face-finder.js';
+import { giveBack } from './give-back.js';
 import { calibrationOf, type ModelPack, type PackCalibration } from './model-pack.js';
 import { uprightOrientation, type Orientation } from './orientation.js';
 import { judgeQuality, measureFace } from './quality.js';
@@ -146,17 +147,23 @@ export class FaceEngine {
     return this.#inSlot(async (scratch) => {
       const known = nothingKnown();
       const decoded = await this.#timed('decode', () => decodeImage(bytes, limits));
-      const detected = await this.#detect(decoded.result, scratch, known);
-      // What is spent on other orientations counts as embedding, which most of it is.
-      const embedded = await this.#timed('embed', async () => {
-        const first = { rotation: 0 as const, image: decoded.result, faces: detected.result };
-        const upright = await this.#upright(first, scratch, known);
-        const chosen = await this.#choose(upright, choice, scratch, known);
-        return { upright, chosen, face: await this.#embed(upright.image, upright.faces[chosen]!, scratch, known) };
-      });
-      const { upright, chosen, face } = embedded.result;
-      const timingsMs = { decode: decoded.ms, detect: detected.ms, embed: embedded.ms };
-      return { ...upright, chosen, embedded: face, timingsMs };
+      let image = decoded.result;
+      try {
+        const detected = await this.#detect(image, scratch, known);
+        // What is spent on other orientations counts as embedding, which most of it is.
+        const embedded = await this.#timed('embed', async () => {
+          const upright = await this.#upright({ rotation: 0, image, faces: detected.result }, scratch, known);
+          ({ image } = upright);
+          const chosen = await this.#choose(upright, choice, scratch, known);
+          return { upright, chosen, face: await this.#embed(image, upright.faces[chosen]!, scratch, known) };
+        });
+        const { upright, chosen, face } = embedded.result;
+        const timingsMs = { decode: decoded.ms, detect: detected.ms, embed: embedded.ms };
+        return { ...upright, chosen, embedded: face, timingsMs };
+      } catch (error) {
+        giveBack(image.rgb);
+        throw error;
+      }
     });
   }
 

@@ -3,6 +3,7 @@ import { setFlagsFromString } from 'node:v8';
 import { runInNewContext } from 'node:vm';
 import { encodeUprightJpeg, strippedJpeg, type DecodedImage } from './decode.js';
 import { FaceEngine } from './face-engine.js';
+import { giveBack } from './give-back.js';
 import {
   FORGET_PADDING,
   packError,
@@ -50,6 +51,8 @@ async function handle(engine: FaceEngine, request: ProcessRequest): Promise<void
     const { width, height } = image;
     const result = { width, height, rotation, faces, chosen, embedded, timingsMs, uprightJpeg };
     answer({ kind: 'processed', id, result });
+    giveBack(image.rgb);
+    giveBack(embedded.template);
   } catch (error) {
     answer({ kind: 'error', id, error: packError(error) });
   } finally {

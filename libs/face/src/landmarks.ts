@@ -5,6 +5,7 @@
 import { Tensor, type InferenceSession } from 'onnxruntime-node';
 import type { FaceBox, FaceLandmarks, Point } from '#domain/face.js';
 import { openPixels, type DecodedImage } from './decode.js';
+import { giveBack } from './give-back.js';
 import { openSession, unsuitable } from './network-input.js';
 
 const SIDE_PX = 64;
@@ -35,9 +36,13 @@ export class LandmarkFinder {
       .raw()
       .toBuffer();
     fillGrey(small, input);
+    giveBack(small);
     const tensor = new Tensor('float32', input, [1, 1, SIDE_PX, SIDE_PX]);
     const outputs = await this.session.run({ [this.session.inputNames[0]!]: tensor });
-    return fivePoints(outputs[this.session.outputNames[0]!]!.data as Float32Array, crop);
+    const output = outputs[this.session.outputNames[0]!]!.data as Float32Array;
+    const landmarks = fivePoints(output, crop);
+    giveBack(output);
+    return landmarks;
   }
 }
 

@@ -8,6 +8,7 @@
 import type { FaceLandmarks, UprightPicture } from '#domain/face.js';
 import { openPixels, type DecodedImage } from './decode.js';
 import type { FoundFace } from './face-finder.js';
+import { giveBack } from './give-back.js';
 import type { PackCalibration } from './model-pack.js';
 import { looksUpright } from './quality.js';
 
@@ -34,7 +35,7 @@ export interface OrientationJudge {
 }
 
 /**
- * @param first the picture as it came
+ * @param first the picture as it came; its pixels are given back when another orientation is taken
  * @returns `first` unless another orientation is better by far; the same whatever face is meant afterwards
  */
 export async function uprightOrientation(
@@ -55,8 +56,10 @@ export async function uprightOrientation(
   for (const face of largestFaces(first.faces, certainMin)) {
     best.norm = Math.max(best.norm, await judge.normOf(first.image, face));
   }
+  const images = [first.image];
   for (const rotation of OTHER_ROTATIONS) {
     const image = await turned(first.image, rotation);
+    images.push(image);
     const faces = await judge.find(image);
     for (const face of largestFaces(faces, certainMin)) {
       // Most of what is found in a picture that is not upright ends here, before the costliest network.
@@ -66,6 +69,7 @@ export async function uprightOrientation(
       if (norm >= orientation.turnedNormMin && better) best = { of: { rotation, image, faces }, norm };
     }
   }
+  for (const image of images) if (image !== best.of.image) giveBack(image.rgb);
   return best.of;
 }
 

@@ -6,6 +6,7 @@ import { Tensor, type InferenceSession } from 'onnxruntime-node';
 import type { DetectedFace, FaceLandmarks } from '#domain/face.js';
 import { openPixels, type DecodedImage } from './decode.js';
 import type { FaceFinder, FinderScratch, FoundFace } from './face-finder.js';
+import { giveBack } from './give-back.js';
 import { LANDMARK_INPUT_LENGTH, LandmarkFinder } from './landmarks.js';
 import type { DetectorParameters } from './model-pack.js';
 import { fillPlanes, normalisationTable, openSession, unsuitable } from './network-input.js';
@@ -48,11 +49,14 @@ export class UlfgFinder implements FaceFinder {
       .raw()
       .toBuffer();
     fillPlanes(small, colour, this.#table, input);
+    giveBack(small);
     const tensor = new Tensor('float32', input, [1, 3, inputHeight, inputWidth]);
     const outputs = await this.session.run({ [this.session.inputNames[0]!]: tensor });
     const scores = outputs['scores']!.data as Float32Array;
     const boxes = outputs['boxes']!.data as Float32Array;
     const confident = confidentFaces(scores, boxes, confidenceThreshold, image);
+    giveBack(scores);
+    giveBack(boxes);
     return suppressOverlaps(confident, nmsIou).sort(fromLeftToRight);
   }
 

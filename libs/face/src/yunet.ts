@@ -8,6 +8,7 @@ import { Tensor, type InferenceSession } from 'onnxruntime-node';
 import type { FaceLandmarks, Point } from '#domain/face.js';
 import { openPixels, type DecodedImage } from './decode.js';
 import type { FaceFinder, FinderScratch, FoundFace } from './face-finder.js';
+import { giveBack } from './give-back.js';
 import type { DetectorParameters } from './model-pack.js';
 import { fillPlanes, normalisationTable, openSession, unsuitable } from './network-input.js';
 import { fromLeftToRight, suppressOverlaps } from './non-maximum.js';
@@ -62,12 +63,14 @@ export class YunetFinder implements FaceFinder {
       .raw()
       .toBuffer();
     fillPlanes(padded, colour, this.#table, input);
+    giveBack(padded);
     const tensor = new Tensor('float32', input, [1, 3, inputHeight, inputWidth]);
     const outputs: Outputs = await this.session.run({ [this.session.inputNames[0]!]: tensor });
     const zooms = { x: width / image.width, y: height / image.height };
     const faces = STRIDES.flatMap((stride) =>
       facesAtStride(outputs, stride, inputWidth / stride, confidenceThreshold, zooms, image),
     );
+    for (const { data } of Object.values(outputs)) giveBack(data as Float32Array);
     return suppressOverlaps(faces, nmsIou).sort(fromLeftToRight);
   }
 

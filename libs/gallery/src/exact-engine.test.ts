@@ -2,7 +2,8 @@ import { expect, it } from 'vitest';
 import { ExactEngine } from './exact-engine.js';
 import { plainScan, testVectorIndex } from './vector-index.conformance.js';
 import { faceLikeVector, normalised, seededRandom, variantOf } from './vectors-for-tests.js';
-import { SLOTS_PER_BLOCK, VectorStore } from './vector-store.js';
+import { SLOTS_PER_BLOCK } from './slot-columns.js';
+import { VectorStore } from './vector-store.js';
 
 testVectorIndex({
   name: 'ExactEngine',

@@ -30,7 +30,8 @@ import { KERNEL_PAGE_BYTES, loadScanKernel, type EncodeFunction, type ScanFuncti
 import { SubjectBound, SubjectRanking } from './subject-ranking.js';
 import { DIMENSION_MAX, NORM_TOLERANCE } from './template-vector.js';
 import type { SlotAnswer, SlotSearch, VectorIndex } from './vector-index.js';
-import { SLOTS_PER_BLOCK, type VectorStore } from './vector-store.js';
+import { SLOTS_PER_BLOCK } from './slot-columns.js';
+import type { VectorStore } from './vector-store.js';
 
 /** 14 bits and a sign: the most that 1024 dimensions of int8 can be multiplied with in an int32. */
 const PROBE_CODE_MAX = 16_383;
@@ -119,6 +120,25 @@ export class ExactEngine implements VectorIndex {
     new Uint8Array(buffer, at.codes, this.#stride).fill(0);
     new Float32Array(buffer, at.scale, 1)[0] = 0;
     new Float32Array(buffer, at.residual, 1)[0] = 0;
+  }
+
+  /**
+   * The codes of all slots, then their scales and residuals, a block after the other: what a snapshot has of them, and
+   * what is filled from one when {@link ensureRoomFor} has made room. Views, good until a slot is added.
+   */
+  *sections(slotEnd: number): Generator<Uint8Array> {
+    for (let first = 0; first < slotEnd; first += SLOTS_PER_BLOCK) {
+      const slots = Math.min(SLOTS_PER_BLOCK, slotEnd - first);
+      const { codes, scale, residual } = this.#addresses(first);
+      yield new Uint8Array(this.#memory.buffer, codes, slots * this.#stride);
+      yield new Uint8Array(this.#memory.buffer, scale, slots * 4);
+      yield new Uint8Array(this.#memory.buffer, residual, slots * 4);
+    }
+  }
+
+  /** Of the {@link sections} together. */
+  sectionsBytes(slotEnd: number): number {
+    return slotEnd * (this.#stride + 8);
   }
 
   search(search: SlotSearch): SlotAnswer {

@@ -5,8 +5,10 @@
 import { Refusal } from '#domain/errors.js';
 import type { AgeBand, GalleryFilter, Sex, TemplateMetadata } from '#domain/gallery.js';
 import type { ImageId } from '#domain/ids.js';
+import { bytesOf, grownFor } from './slot-columns.js';
 
 const SLOTS_MIN = 4096;
+const NO_NAMES = Buffer.from('[]');
 /** Of an attribute that a template does not have. No filter asks for it. */
 const ABSENT = 0;
 /** Of a filter that does not ask. */
@@ -31,13 +33,15 @@ export class FilterColumns {
   #capturedMs = new Float64Array(SLOTS_MIN);
   /** From 1. A force's name is nobody's personal data, so it may stay when its last template goes. */
   readonly #forceCodes = new Map<string, number>();
+  /** Between {@link sectionsToFill} and {@link adoptForces}. */
+  #restoredNames = NO_NAMES;
 
   get memoryBytes(): number {
     return this.#forces.length * (4 + 1 + 1 + 8);
   }
 
   set(slot: number, { force, sex, ageBand, capturedAt }: TemplateMetadata): void {
-    if (slot >= this.#forces.length) this.#growFor(slot);
+    this.#growFor(slot);
     this.#forces[slot] = force === undefined ? ABSENT : this.#forceCode(force);
     this.#sexes[slot] = sex === undefined ? ABSENT : SEXES[sex];
     this.#ageBands[slot] = ageBand === undefined ? ABSENT : AGE_BANDS[ageBand];
@@ -50,6 +54,36 @@ export class FilterColumns {
     this.#sexes[slot] = ABSENT;
     this.#ageBands[slot] = ABSENT;
     this.#capturedMs[slot] = 0;
+  }
+
+  /** What a snapshot has of the slots below the end, and the names of the forces. Most are views. */
+  *sections(slotEnd: number): Generator<Uint8Array> {
+    yield* this.#columns(slotEnd);
+    const names = Buffer.from(JSON.stringify([...this.#forceCodes.keys()]));
+    yield bytesOf(Uint32Array.of(names.byteLength));
+    yield names;
+  }
+
+  /**
+   * The same, to be filled in turn, of an object without anything; {@link adoptForces} finishes it.
+   *
+   * @param bytesMax more than the names cannot have
+   * @throws RangeError when they say that they have
+   */
+  *sectionsToFill(slotEnd: number, bytesMax: number): Generator<Uint8Array> {
+    this.#growFor(slotEnd);
+    yield* this.#columns(slotEnd);
+    const length = new Uint32Array(1);
+    yield bytesOf(length);
+    if (length[0]! > bytesMax) throw new RangeError('the names of the forces are longer than they can be');
+    this.#restoredNames = Buffer.alloc(length[0]!);
+    yield this.#restoredNames;
+  }
+
+  /** When it is known that what was filled in is good. */
+  adoptForces(): void {
+    for (const force of JSON.parse(this.#restoredNames.toString()) as string[]) this.#forceCode(force);
+    this.#restoredNames = NO_NAMES;
   }
 
   /**
@@ -98,23 +132,21 @@ export class FilterColumns {
     return code;
   }
 
+  #columns(slotEnd: number): Uint8Array[] {
+    return [this.#capturedMs, this.#forces, this.#sexes, this.#ageBands].map((column) => bytesOf(column, slotEnd));
+  }
+
   #growFor(slot: number): void {
-    const length = Math.max(slot + 1, this.#forces.length * 2);
-    this.#forces = grown(this.#forces, new Uint32Array(length));
-    this.#sexes = grown(this.#sexes, new Uint8Array(length));
-    this.#ageBands = grown(this.#ageBands, new Uint8Array(length));
-    this.#capturedMs = grown(this.#capturedMs, new Float64Array(length));
+    this.#forces = grownFor(slot, this.#forces, (length) => new Uint32Array(length));
+    this.#sexes = grownFor(slot, this.#sexes, (length) => new Uint8Array(length));
+    this.#ageBands = grownFor(slot, this.#ageBands, (length) => new Uint8Array(length));
+    this.#capturedMs = grownFor(slot, this.#capturedMs, (length) => new Float64Array(length));
   }
 }
 
 /** Whether the filter asks for anything. */
 export function isFiltering(filter: GalleryFilter | undefined): filter is GalleryFilter {
   return filter !== undefined && Object.values(filter).some((part) => part !== undefined);
-}
-
-function grown<Column extends Uint8Array | Uint32Array | Float64Array>(from: Column, to: Column): Column {
-  to.set(from);
-  return to;
 }
 
 function timeMs(text: string): number {

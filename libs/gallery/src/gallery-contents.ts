@@ -16,11 +16,6 @@ export interface GalleryEntry {
   readonly source: TemplateSource;
 }
 
-export interface SlotEntry {
-  readonly slot: number;
-  readonly entry: GalleryEntry;
-}
-
 export interface HeldTemplate extends GalleryEntry {
   readonly imageId: ImageId;
   /** A copy. */

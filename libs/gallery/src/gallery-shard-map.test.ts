@@ -140,7 +140,9 @@ function compareWithPlainMap(seed: number): void {
   const other = createShard(1000);
   for (const [id, { sourceOffset, vector, subject }] of [...held].reverse()) {
     const metadata = { imageId: imageId(id), subjectId: subjectId(subject) };
-    other.restore({ partition: 0, metadata, source: { sourceOffset: offset(sourceOffset), acceptedAtMs: 0 } }, vector);
+    const place = { partition: 0, offset: offset(0), imageId: imageId(id), timestampMs: 0 };
+    const source = { sourceOffset: offset(sourceOffset), acceptedAtMs: 0 };
+    other.apply({ ...place, kind: 'template', vector, metadata, source });
   }
   expect(other.digest(), `seed ${seed}`).toBe(shard.digest());
   const first = [...held.keys()][0] as ImageId | undefined;

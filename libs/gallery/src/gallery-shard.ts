@@ -15,7 +15,6 @@ import { isErased, isSuppressed, type Disposition } from '#domain/disposition.js
 import { Refusal } from '#domain/errors.js';
 import type { SearchMode } from '#domain/gallery.js';
 import { isImageId, type ImageId, type Offset } from '#domain/ids.js';
-import { ExactEngine } from './exact-engine.js';
 import type {
   GalleryAnswer,
   GalleryEntry,
@@ -23,17 +22,16 @@ import type {
   HeldTemplate,
   PartitionDigest,
   ShardCoverage,
-  SlotEntry,
 } from './gallery-contents.js';
-import { FilterColumns, isFiltering } from './filter-columns.js';
+import { isFiltering } from './filter-columns.js';
 import { GalleryDigest } from './gallery-digest.js';
-import { HnswEngine } from './hnsw-engine.js';
-import { SubjectNumbers } from './subject-numbers.js';
+import { HeldTemplates } from './held-templates.js';
+import type { HnswEngine } from './hnsw-engine.js';
 import { emptyApplyResult, type ApplyResult, type TemplateChange } from './template-change.js';
 import { requireUsableProbe, vectorFault } from './template-vector.js';
 import { coversUnusable, UnusableImages, type UnusableImage } from './unusable-images.js';
 import { SUBJECTS_MAX } from './vector-index.js';
-import { VectorStore, type StoreSight } from './vector-store.js';
+import type { StoreSight, VectorStore } from './vector-store.js';
 
 export interface GalleryShardOptions {
   readonly dimension: number;
@@ -45,34 +43,26 @@ export interface GalleryShardOptions {
   readonly autoExactMaxTemplates: number;
 }
 
-interface PartitionState {
-  /** Exclusive: every record below it was taken into account. */
-  nextOffset: Offset;
-  searchable: number;
-  readonly digest: GalleryDigest;
-}
-
 export class GalleryShard {
-  readonly store: VectorStore;
-  readonly approximate: HnswEngine;
-  readonly #exact: ExactEngine;
-  readonly #columns = new FilterColumns();
-  readonly #entries: (GalleryEntry | undefined)[] = [];
-  readonly #slots = new Map<ImageId, number>();
-  readonly #subjects = new SubjectNumbers();
-  readonly #partitions = new Map<number, PartitionState>();
+  readonly templates: HeldTemplates;
+  /** Exclusive: every record below it was taken into account. */
+  readonly #nextOffsets: Map<number, Offset>;
   readonly #unusable = new UnusableImages();
   #dispositions = new Map<ImageId, Disposition>();
   #revision = 0;
   #erasures = 0;
 
   constructor(private readonly options: GalleryShardOptions) {
-    this.store = new VectorStore(options.dimension);
-    this.#exact = new ExactEngine(this.store);
-    this.approximate = new HnswEngine(this.store, this.#exact);
-    for (const partition of options.partitions) {
-      this.#partitions.set(partition, { nextOffset: 0 as Offset, searchable: 0, digest: new GalleryDigest() });
-    }
+    this.templates = new HeldTemplates(options.dimension, options.partitions);
+    this.#nextOffsets = new Map(options.partitions.map((partition) => [partition, 0 as Offset]));
+  }
+
+  get store(): VectorStore {
+    return this.templates.store;
+  }
+
+  get approximate(): HnswEngine {
+    return this.templates.approximate;
   }
 
   get size(): number {
@@ -89,13 +79,9 @@ export class GalleryShard {
     return this.#erasures;
   }
 
-  get memoryBytes(): number {
-    return this.store.memoryBytes + this.#exact.memoryBytes + this.#columns.memoryBytes + this.approximate.memoryBytes;
-  }
-
   /** Changes one record's worth, and adds what happened to `result`. @throws Failure SHARD_FULL, with nothing changed */
   apply(change: TemplateChange, result: ApplyResult = emptyApplyResult()): ApplyResult {
-    const partition = this.#partition(change.partition);
+    this.#requirePartition(change.partition);
     switch (change.kind) {
       case 'template':
         this.#applyTemplate(change, result);
@@ -107,13 +93,16 @@ export class GalleryShard {
         this.#applyUnusable(change, change.reason, change.sourceOffset, result);
         break;
     }
-    this.#advance(partition, (change.offset + 1) as Offset);
+    this.advance(change.partition, (change.offset + 1) as Offset);
     return result;
   }
 
   /** Moves past what compaction removed. Never backwards. @param nextOffset exclusive */
   advance(partition: number, nextOffset: Offset): void {
-    this.#advance(this.#partition(partition), nextOffset);
+    this.#requirePartition(partition);
+    if (nextOffset <= this.#nextOffsets.get(partition)!) return;
+    this.#nextOffsets.set(partition, nextOffset);
+    this.#revision++;
   }
 
   /**
@@ -129,21 +118,21 @@ export class GalleryShard {
       this.#erasures++;
       this.#revision++;
     }
-    const slot = this.#slots.get(imageId);
+    const slot = this.templates.slotOf(imageId);
     if (slot === undefined) return false;
-    const { sourceOffset } = this.#entry(slot).source;
+    const sourceOffset = this.templates.sourceOffset(slot);
     const erased = isErased(disposition ?? undefined, sourceOffset);
-    this.#suppress(slot, erased || isSuppressed(disposition ?? undefined, sourceOffset));
+    this.templates.suppress(slot, erased || isSuppressed(disposition ?? undefined, sourceOffset));
     if (erased && destroy === 'now') this.destroyErased(imageId);
     return erased;
   }
 
   /** Overwrites and forgets the image's template if its disposition says so. @returns whether there was one */
   destroyErased(imageId: ImageId): boolean {
-    const slot = this.#slots.get(imageId);
+    const slot = this.templates.slotOf(imageId);
     if (slot === undefined) return false;
-    if (!isErased(this.#dispositions.get(imageId), this.#entry(slot).source.sourceOffset)) return false;
-    this.#remove(imageId, slot);
+    if (!isErased(this.#dispositions.get(imageId), this.templates.sourceOffset(slot))) return false;
+    this.#remove(slot);
     return true;
   }
 
@@ -153,16 +142,16 @@ export class GalleryShard {
     if (!Number.isInteger(k) || k < 1 || k > SUBJECTS_MAX) {
       throw new Refusal('BAD_SUBJECT_COUNT', `A search asks for 1 to ${SUBJECTS_MAX} subjects.`);
     }
-    const engine = this.#isExact(mode) ? this.#exact : this.approximate;
+    const { templates } = this;
+    const engine = this.#isExact(mode) ? templates.exact : templates.approximate;
     let answer;
     if (isFiltering(filter)) {
-      const accepts = this.#columns.compile(filter, (imageId) => this.#slots.get(imageId));
-      answer = this.#exact.search({ probe, k, accepts });
+      answer = templates.exact.search({ probe, k, accepts: templates.compileFilter(filter) });
     } else {
       answer = engine.search({ probe, k });
     }
     const candidates = answer.hits.map(({ slot, score }) => {
-      const { metadata, source } = this.#entry(slot);
+      const { metadata, source } = templates.entry(slot);
       return { ...metadata, score, sourceOffset: source.sourceOffset };
     });
     return { mode: answer.mode, candidates };
@@ -179,17 +168,17 @@ export class GalleryShard {
 
   /** In the order of the partitions that the shard was given. */
   coverage(): ShardCoverage[] {
-    return [...this.#partitions].map(([partition, { nextOffset, searchable }]) => ({
+    return [...this.#nextOffsets].map(([partition, nextOffset]) => ({
       partition,
       watermark: nextOffset,
-      enrolled: searchable,
+      enrolled: this.templates.searchable(partition),
       unusable: this.#unusable.count(partition),
     }));
   }
 
   /** In the same order; kept up to date with every change, so that this costs nothing. */
   partitionDigests(): PartitionDigest[] {
-    return this.coverage().map((part) => ({ ...part, digest: this.#partition(part.partition).digest.hex() }));
+    return this.coverage().map((part) => ({ ...part, digest: this.templates.digest(part.partition).hex() }));
   }
 
   /** Images whose last record cannot be used, those that are suppressed included. */
@@ -202,49 +191,31 @@ export class GalleryShard {
   }
 
   templateOf(imageId: ImageId): HeldTemplate | undefined {
-    const slot = this.#slots.get(imageId);
+    const slot = this.templates.slotOf(imageId);
     if (slot === undefined) return undefined;
-    return { imageId, vector: this.store.vector(slot).slice(), ...this.#entry(slot) };
+    return { imageId, vector: this.store.vector(slot).slice(), ...this.templates.entry(slot) };
   }
 
-  /** By slot, in order; what a snapshot writes. */
-  *entries(): Generator<SlotEntry> {
-    for (let slot = 0; slot < this.store.slotEnd; slot++) {
-      const entry = this.#entries[slot];
-      if (entry !== undefined) yield { slot, entry };
-    }
+  /** In order. */
+  *heldSlots(): Generator<number> {
+    for (let slot = 0; slot < this.store.slotEnd; slot++) if (!this.store.isFree(slot)) yield slot;
   }
 
   /** Exclusive. */
   nextOffsets(): Map<number, Offset> {
-    return new Map([...this.#partitions].map(([partition, state]) => [partition, state.nextOffset]));
-  }
-
-  /**
-   * Puts back what a snapshot held, without judging it by its source. Digests come by {@link restoreDigest}: hashing each
-   * template would cost as much as reading it.
-   *
-   * @returns the slot
-   * @throws RangeError when the image is there already or the vector is not usable
-   */
-  restore(entry: GalleryEntry, vector: Float32Array): number {
-    const fault = vectorFault(vector, this.options.dimension);
-    if (fault !== undefined) throw new RangeError(`a restored template ${fault}`);
-    if (this.#slots.has(entry.metadata.imageId)) throw new RangeError('an image was restored twice');
-    this.#partition(entry.partition);
-    return this.#insert(entry, vector);
+    return new Map(this.#nextOffsets);
   }
 
   /** @throws RangeError when the partition is another shard's or the id none */
   restoreUnusable(imageId: ImageId, image: UnusableImage): void {
-    this.#partition(image.partition);
+    this.#requirePartition(image.partition);
     if (!isImageId(imageId)) throw new RangeError('what was restored as unusable is no image');
     this.#unusable.set(imageId, image, this.#dispositions.get(imageId));
   }
 
   /** @param digest 64 hexadecimal digits, of what was restored of the partition. @throws RangeError */
   restoreDigest(partition: number, digest: string): void {
-    this.#partition(partition).digest.resume(digest);
+    this.templates.digest(partition).resume(digest);
   }
 
   /** The same dispositions in force on a shard that takes this one's place. */
@@ -256,12 +227,8 @@ export class GalleryShard {
   /** Equal for two shards that hold the same templates of the same images from the same sources. Hashes all of them. */
   digest(): string {
     const digest = new GalleryDigest();
-    for (const part of this.entries()) this.addToDigest(digest, part);
+    for (const slot of this.heldSlots()) this.templates.addToDigest(digest, slot);
     return digest.hex();
-  }
-
-  addToDigest(digest: GalleryDigest, { slot, entry }: SlotEntry): void {
-    digest.toggle(entry.metadata.imageId, entry.source.sourceOffset, this.store.vector(slot));
   }
 
   *#searchAgain(
@@ -270,9 +237,13 @@ export class GalleryShard {
     sight: StoreSight,
   ): Generator<undefined, readonly ImageId[] | undefined> {
     const { store } = this;
-    const answer = yield* this.#exact.searchInSteps({ probe, k, accepts: (slot) => store.isSeen(slot, sight) });
+    const answer = yield* this.templates.exact.searchInSteps({
+      probe,
+      k,
+      accepts: (slot) => store.isSeen(slot, sight),
+    });
     if (!store.isSeenWhole(sight)) return undefined;
-    return answer.hits.map(({ slot }) => this.#entry(slot).metadata.imageId);
+    return answer.hits.map(({ slot }) => store.imageId(slot) as ImageId);
   }
 
   #applyTemplate(change: TemplateChange & { kind: 'template' }, result: ApplyResult): void {
@@ -283,9 +254,9 @@ export class GalleryShard {
       return this.#applyUnusable(change, 'has another imageId than its key', source.sourceOffset, result);
     }
 
-    const slot = this.#slots.get(imageId);
+    const slot = this.templates.slotOf(imageId);
     // Before the erasure: when a later image is held, the log needs that one again rather than a tombstone.
-    if (slot !== undefined && source.sourceOffset < this.#entry(slot).source.sourceOffset) {
+    if (slot !== undefined && source.sourceOffset < this.templates.sourceOffset(slot)) {
       result.staleOverwrites.push(imageId);
       return;
     }
@@ -294,12 +265,14 @@ export class GalleryShard {
       return;
     }
     const entry: GalleryEntry = { partition, metadata, source };
-    if (slot !== undefined && this.#isSameTemplate(slot, entry, vector)) this.#replaceEntry(slot, entry);
-    else {
+    if (slot !== undefined && this.#isSameTemplate(slot, entry, vector)) {
+      this.templates.replaceEntry(slot, entry);
+      this.#suppressAsDisposed(imageId, slot, source.sourceOffset);
+    } else {
       // Asked for first, so that a full shard keeps the template that it has.
-      this.#exact.ensureRoomFor(this.store.nextSlot);
-      if (slot !== undefined) this.#remove(imageId, slot);
-      this.#toggleDigest(this.#insert(entry, vector));
+      this.templates.ensureRoomForOneMore();
+      if (slot !== undefined) this.#remove(slot);
+      this.#suppressAsDisposed(imageId, this.templates.insert(entry, vector), source.sourceOffset);
     }
     this.#unusable.delete(imageId);
     result.applied++;
@@ -312,13 +285,13 @@ export class GalleryShard {
     if (unusable !== undefined && disposition !== undefined) {
       result.unusableOverwrites.push({ imageId, ...unusable });
     } else this.#unusable.delete(imageId);
-    const slot = this.#slots.get(imageId);
+    const slot = this.templates.slotOf(imageId);
     if (slot === undefined) return;
-    if (disposition !== undefined && !isErased(disposition, this.#entry(slot).source.sourceOffset)) {
+    if (disposition !== undefined && !isErased(disposition, this.templates.sourceOffset(slot))) {
       result.staleOverwrites.push(imageId);
       return;
     }
-    this.#remove(imageId, slot);
+    this.#remove(slot);
     result.removed++;
   }
 
@@ -328,8 +301,8 @@ export class GalleryShard {
     // Under a key that no image can have, none is missing.
     if (!isImageId(imageId)) return;
     const disposition = this.#dispositions.get(imageId);
-    const slot = this.#slots.get(imageId);
-    if (slot !== undefined && !isErased(disposition, this.#entry(slot).source.sourceOffset)) {
+    const slot = this.templates.slotOf(imageId);
+    if (slot !== undefined && !isErased(disposition, this.templates.sourceOffset(slot))) {
       result.staleOverwrites.push(imageId);
       return;
     }
@@ -345,66 +318,23 @@ export class GalleryShard {
     else result.unusableOverwrites.push({ imageId, ...unusable });
   }
 
-  #insert(entry: GalleryEntry, vector: Float32Array): number {
-    const { imageId, subjectId } = entry.metadata;
-    this.#exact.ensureRoomFor(this.store.nextSlot);
-    const slot = this.store.put(vector, imageId, this.#subjects.take(subjectId));
-    this.#exact.add(slot);
-    this.approximate.add(slot);
-    this.#columns.set(slot, entry.metadata);
-    this.#entries[slot] = entry;
-    this.#slots.set(imageId, slot);
-    this.#partition(entry.partition).searchable++;
-    this.#suppress(slot, isSuppressed(this.#dispositions.get(imageId), entry.source.sourceOffset));
-    this.#revision++;
-    return slot;
-  }
-
-  #remove(imageId: ImageId, slot: number): void {
-    const { metadata, partition } = this.#entry(slot);
-    if (this.store.isSearchable(slot)) this.#partition(partition).searchable--;
-    this.#toggleDigest(slot);
-    this.approximate.remove(slot);
-    this.#exact.remove(slot);
-    this.#columns.clear(slot);
-    this.store.clear(slot);
-    this.#subjects.release(metadata.subjectId);
-    this.#entries[slot] = undefined;
-    this.#slots.delete(imageId);
+  #remove(slot: number): void {
+    this.templates.remove(slot);
     this.#erasures++;
     this.#revision++;
   }
 
-  /** The vector stays, so that a replayed record costs no work in the engines. */
-  #replaceEntry(slot: number, entry: GalleryEntry): void {
-    const before = this.#entry(slot);
-    this.#toggleDigest(slot);
-    this.store.setSubject(slot, this.#subjects.take(entry.metadata.subjectId));
-    this.#subjects.release(before.metadata.subjectId);
-    this.#columns.set(slot, entry.metadata);
-    this.#entries[slot] = entry;
-    this.#toggleDigest(slot);
-    this.#suppress(slot, isSuppressed(this.#dispositions.get(entry.metadata.imageId), entry.source.sourceOffset));
+  /** Of a template that is new or has another source. */
+  #suppressAsDisposed(imageId: ImageId, slot: number, sourceOffset: Offset): void {
+    this.templates.suppress(slot, isSuppressed(this.#dispositions.get(imageId), sourceOffset));
     this.#revision++;
   }
 
-  #toggleDigest(slot: number): void {
-    const entry = this.#entry(slot);
-    this.addToDigest(this.#partition(entry.partition).digest, { slot, entry });
-  }
-
   #isSameTemplate(slot: number, entry: GalleryEntry, vector: Float32Array): boolean {
-    if (this.#entry(slot).partition !== entry.partition) return false;
+    if (this.templates.partition(slot) !== entry.partition) return false;
     const held = this.store.vector(slot);
     for (let i = 0; i < held.length; i++) if (!Object.is(held[i], vector[i])) return false;
     return true;
-  }
-
-  #suppress(slot: number, suppressed: boolean): void {
-    const before = this.store.isSearchable(slot);
-    this.store.setSuppressed(slot, suppressed);
-    const after = this.store.isSearchable(slot);
-    this.#partition(this.#entry(slot).partition).searchable += Number(after) - Number(before);
   }
 
   #isExact(mode: SearchMode): boolean {
@@ -418,21 +348,7 @@ export class GalleryShard {
     }
   }
 
-  #advance(partition: PartitionState, nextOffset: Offset): void {
-    if (nextOffset <= partition.nextOffset) return;
-    partition.nextOffset = nextOffset;
-    this.#revision++;
-  }
-
-  #partition(partition: number): PartitionState {
-    const state = this.#partitions.get(partition);
-    if (state === undefined) throw new RangeError(`partition ${partition} is not of this shard`);
-    return state;
-  }
-
-  #entry(slot: number): GalleryEntry {
-    const entry = this.#entries[slot];
-    if (entry === undefined) throw new RangeError(`slot ${slot} has no entry`);
-    return entry;
+  #requirePartition(partition: number): void {
+    if (!this.#nextOffsets.has(partition)) throw new RangeError(`partition ${partition} is not of this shard`);
   }
 }

@@ -7,6 +7,7 @@
  * that a scan is cheaper, the search is handed to the exact engine, and the answer says so.
  */
 import { HnswGraph, type GraphFacts } from './hnsw-graph.js';
+import { grownFor } from './slot-columns.js';
 import { SubjectRanking } from './subject-ranking.js';
 import type { SlotAnswer, SlotSearch, VectorIndex } from './vector-index.js';
 import type { VectorStore } from './vector-store.js';
@@ -23,12 +24,12 @@ const REBUILD_DELETED_SHARE = 0.2;
 const REBUILD_LABELS_MIN = 1000;
 
 const NO_LABEL = -1;
-const NO_SLOT = -1;
+const NO_SLOT = NO_LABEL;
 
 export class HnswEngine implements VectorIndex {
   #graph: HnswGraph;
-  #labelOfSlot: number[] = [];
-  #slotOfLabel: number[] = [];
+  #labelOfSlot = new Int32Array();
+  #slotOfLabel = new Int32Array();
   readonly #pending = new Set<number>();
   readonly #probe: Float64Array;
 
@@ -57,11 +58,11 @@ export class HnswEngine implements VectorIndex {
   }
 
   get memoryBytes(): number {
-    return this.#graph.memoryBytes;
+    return this.#graph.memoryBytes + this.#labelOfSlot.byteLength + this.#slotOfLabel.byteLength;
   }
 
   add(slot: number): void {
-    this.#labelOfSlot[slot] = NO_LABEL;
+    this.#setLabel(slot, NO_LABEL);
     this.#pending.add(slot);
   }
 
@@ -98,8 +99,13 @@ export class HnswEngine implements VectorIndex {
   rebuild(): void {
     this.#graph.release();
     this.#graph = HnswGraph.create(this.store.dimension, this.store.size);
-    this.#slotOfLabel = [];
-    this.#labelOfSlot = [];
+    this.#slotOfLabel = new Int32Array();
+    this.#labelOfSlot = new Int32Array();
+    this.addAll();
+  }
+
+  /** All that the store holds is pending. */
+  addAll(): void {
     for (let slot = 0; slot < this.store.slotEnd; slot++) if (!this.store.isFree(slot)) this.add(slot);
   }
 
@@ -129,6 +135,13 @@ export class HnswEngine implements VectorIndex {
     return this.#labelOfSlot[slot] ?? NO_LABEL;
   }
 
+  /** By slot; -1 for one that is not in the graph. A copy. */
+  labels(): Int32Array {
+    const labels = new Int32Array(this.store.slotEnd).fill(NO_LABEL);
+    labels.set(this.#labelOfSlot.subarray(0, labels.length));
+    return labels;
+  }
+
   /** See {@link HnswGraph.write}. */
   writeGraph(path: string): Promise<GraphFacts> {
     return this.#graph.write(path);
@@ -139,37 +152,52 @@ export class HnswEngine implements VectorIndex {
   }
 
   /**
-   * Takes over a graph that was loaded. Slots with a label must be pending, with the vector that the graph has.
+   * Takes over a graph that was loaded; what the store holds and the graph does not is pending.
    *
-   * @param labels by slot; -1 for a slot that is not in the graph
+   * @param labels by slot, of all slots, -1 for one that is not in the graph; the graph has the vector of each that is
+   * @throws RangeError when they are not those of the graph and the store, with nothing changed
    */
-  adopt(graph: HnswGraph, labels: readonly number[]): void {
-    const slotOfLabel = new Array<number>(graph.facts.labelEnd).fill(NO_SLOT);
+  adopt(graph: HnswGraph, labels: Int32Array): void {
+    const slotOfLabel = new Int32Array(graph.facts.labelEnd).fill(NO_SLOT);
     let used = 0;
-    labels.forEach((label, slot) => {
-      if (label === NO_LABEL) return;
+    for (let slot = 0; slot < labels.length; slot++) {
+      const label = labels[slot]!;
+      if (label === NO_LABEL) continue;
       if (slotOfLabel[label] !== NO_SLOT) throw new RangeError(`label ${label} is unknown or used twice`);
+      if (this.store.isFree(slot)) throw new RangeError(`label ${label} is of a slot without a template`);
       slotOfLabel[label] = slot;
       used++;
-    });
+    }
     if (used !== graph.live) throw new RangeError(`the graph has ${graph.live} templates, the entries name ${used}`);
     this.#graph.release();
     this.#graph = graph;
     this.#slotOfLabel = slotOfLabel;
-    labels.forEach((label, slot) => {
-      this.#labelOfSlot[slot] = label;
-      if (label !== NO_LABEL) this.#pending.delete(slot);
-    });
+    this.#labelOfSlot = labels.slice();
+    this.#pending.clear();
+    for (let slot = 0; slot < labels.length; slot++) {
+      if (labels[slot] === NO_LABEL && !this.store.isFree(slot)) this.#pending.add(slot);
+    }
   }
 
   #insert(slot: number): void {
     const label = this.#graph.add(this.store.vector(slot));
-    this.#labelOfSlot[slot] = label;
+    this.#setLabel(slot, label);
+    this.#slotOfLabel = grownFor(label, this.#slotOfLabel, noneOf);
     this.#slotOfLabel[label] = slot;
     this.#pending.delete(slot);
+  }
+
+  #setLabel(slot: number, label: number): void {
+    this.#labelOfSlot = grownFor(slot, this.#labelOfSlot, noneOf);
+    this.#labelOfSlot[slot] = label;
   }
 
   #offer(ranking: SubjectRanking, slot: number): void {
     if (slot !== NO_SLOT && this.store.isSearchable(slot)) ranking.offer(slot, this.store.score(this.#probe, slot));
   }
+}
+
+/** Neither a label nor a slot. */
+function noneOf(length: number): Int32Array<ArrayBuffer> {
+  return new Int32Array(length).fill(NO_LABEL);
 }

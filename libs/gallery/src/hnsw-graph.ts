@@ -45,8 +45,8 @@ const LEVEL_SEED = 100;
 /** Growing reallocates the whole graph, so it grows by a quarter. */
 const GROWTH_FACTOR = 1.25;
 const CAPACITY_MIN = 1024;
-/** A label is a uint32 in the library, which would wrap without a word. */
-const LABEL_END = 2 ** 32;
+/** A label is a uint32 in the library, which would wrap without a word, and an int32 in ./hnsw-engine.ts. */
+const LABEL_END = 2 ** 31;
 /** Worked out from the library's structures, not measured. Beside the node itself: a mutex (40), its label in a hash map (40), its level, a pointer, and links of upper levels. */
 const NODE_EXTRA_BYTES = 100;
 /** Mutexes for 65,536 labels, whatever the graph has. */
@@ -72,6 +72,8 @@ export class HnswGraph {
   private constructor(
     readonly dimension: number,
     index: NativeGraph,
+    /** Of the first allocation; undefined when it is made. One that a loaded graph takes the place of needs none. */
+    private firstCapacity?: number,
   ) {
     this.#index = index;
     this.#values = new Array<number>(dimension).fill(0.5);
@@ -79,10 +81,7 @@ export class HnswGraph {
 
   static create(dimension: number, capacity = CAPACITY_MIN): HnswGraph {
     const index = new (loadHnswlib().HierarchicalNSW)('ip', dimension);
-    const { links, efConstruction, efSearch } = hnswParameters(dimension);
-    index.initIndex(Math.max(capacity, CAPACITY_MIN), links, efConstruction, LEVEL_SEED);
-    index.setEf(efSearch);
-    return new HnswGraph(dimension, index);
+    return new HnswGraph(dimension, index, Math.max(capacity, CAPACITY_MIN));
   }
 
   /**
@@ -126,6 +125,7 @@ export class HnswGraph {
     this.#requireIdle();
     if (this.#labelEnd >= LABEL_END) throw new RangeError('the graph has no labels left');
     this.#fill(vector);
+    this.#allocateFirst();
     if (this.#labelEnd === this.#index.getMaxElements()) {
       this.#index.resizeIndex(Math.ceil(this.#labelEnd * GROWTH_FACTOR));
     }
@@ -181,10 +181,19 @@ export class HnswGraph {
   /** Gives the native memory back at once; the collector does not know how much hangs on this object. */
   release(): void {
     this.#requireIdle();
+    if (this.firstCapacity !== undefined) return;
     const { links, efConstruction } = hnswParameters(this.dimension);
     this.#index.initIndex(1, links, efConstruction, LEVEL_SEED);
     this.#labelEnd = 0;
     this.#deleted = 0;
+  }
+
+  #allocateFirst(): void {
+    if (this.firstCapacity === undefined) return;
+    const { links, efConstruction, efSearch } = hnswParameters(this.dimension);
+    this.#index.initIndex(this.firstCapacity, links, efConstruction, LEVEL_SEED);
+    this.#index.setEf(efSearch);
+    this.firstCapacity = undefined;
   }
 
   #fill(vector: Float32Array): void {

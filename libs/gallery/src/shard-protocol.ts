@@ -79,12 +79,12 @@ export interface ShardStats {
   /** Templates that the graph is behind by; searches look at them one by one, or are exact. */
   readonly approximatePending: number;
   readonly recall: RecallStats;
-  /** Of vectors, codes and graph, in native memory. */
+  /** Of vectors, codes, graph and what is filtered by, in native memory. */
   readonly memoryBytes: number;
+  /** Of what is known of the templates beside that, in native memory. */
+  readonly entryBytes: number;
   /** When the newest snapshot was written or restored; undefined when there is none. */
   readonly snapshotAtMs: number | undefined;
-  /** Delays of the worker's event loop since the last call. */
-  readonly eventLoop: { readonly delayMsP99: number; readonly delayMsMax: number };
 }
 
 /** What a worker says of its part, for the report of its replica. */

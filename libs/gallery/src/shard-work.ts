@@ -9,7 +9,6 @@
  * A disposition takes effect at once, outside the queue, because hiding a template changes no file; destroying it
  * stands in the queue. So whatever is queued after a disposition, a snapshot above all, finds the template destroyed.
  */
-import { monitorEventLoopDelay } from 'node:perf_hooks';
 import { setImmediate as nextTurn } from 'node:timers/promises';
 import { partitionFor } from '#contracts/murmur2.js';
 import { erasedThrough } from '#domain/disposition.js';
@@ -63,7 +62,6 @@ interface WrittenState {
 
 export class ShardWork {
   readonly #queue: (() => Promise<void>)[] = [];
-  readonly #delays = monitorEventLoopDelay({ resolution: 5 });
   readonly #recall: RecallWatch;
   #working = false;
   #changedAtMs = 0;
@@ -97,7 +95,6 @@ export class ShardWork {
       this.#written = { revision, erasures, whole: true, templates, ...restored };
     }
     this.#recall = new RecallWatch(options.recallSampleShare);
-    this.#delays.enable();
     this.#wake();
   }
 
@@ -206,9 +203,7 @@ export class ShardWork {
   }
 
   stats(): ShardStats {
-    const { store, approximate, memoryBytes } = this.shard;
-    const eventLoop = { delayMsP99: this.#delays.percentile(99) / 1e6, delayMsMax: this.#delays.max / 1e6 };
-    this.#delays.reset();
+    const { store, approximate, templates } = this.shard;
     return {
       templates: store.size,
       suppressed: store.suppressed,
@@ -217,9 +212,9 @@ export class ShardWork {
       approximateSize: approximate.approximateSize,
       approximatePending: approximate.pending,
       recall: this.#recall.stats(),
-      memoryBytes,
+      memoryBytes: templates.memoryBytes,
+      entryBytes: templates.entryBytes,
       snapshotAtMs: this.#written?.atMs,
-      eventLoop,
     };
   }
 
@@ -243,7 +238,7 @@ export class ShardWork {
   digest(): Promise<string> {
     return this.#enqueue(async () => {
       const digest = new GalleryDigest();
-      await this.#inSlices(this.shard.entries(), (part) => this.shard.addToDigest(digest, part));
+      await this.#inSlices(this.shard.heldSlots(), (slot) => this.shard.templates.addToDigest(digest, slot));
       return digest.hex();
     });
   }
@@ -269,7 +264,6 @@ export class ShardWork {
     } finally {
       await this.settled();
       this.#closed = true;
-      this.#delays.disable();
     }
   }
 

@@ -87,18 +87,23 @@ export interface FileFacts {
   readonly sha256: string;
 }
 
-/** Writes a new file and flushes it. @returns what is in it, by what was handed over rather than by what the disk says */
+/**
+ * Writes a new file and flushes it.
+ *
+ * @param sections of any length; handed on as they are, so that they must not change meanwhile
+ * @returns what is in it, by what was handed over rather than by what the disk says
+ */
 export async function writeFlushed(
   fs: SnapshotFs,
   folder: string,
   name: string,
-  chunks: Iterable<Uint8Array>,
+  sections: Iterable<Uint8Array>,
 ): Promise<FileFacts> {
   const hash = createHash('sha256');
   let sizeBytes = 0;
   const file = await fs.open(`${folder}/${name}`, 'wx');
   try {
-    for (const chunk of chunks) {
+    for (const chunk of chunksOf(sections)) {
       hash.update(chunk);
       sizeBytes += chunk.byteLength;
       await file.write(chunk);
@@ -135,10 +140,81 @@ export async function readVerified(
   facts: FileFacts,
   onChunk: (chunk: Uint8Array) => void = () => {},
 ): Promise<void> {
-  const sizeBytes = await fs.sizeBytes(`${folder}/${facts.name}`);
-  if (sizeBytes !== facts.sizeBytes) throw corrupt(`${facts.name} has ${sizeBytes} bytes, not ${facts.sizeBytes}`);
+  await requireSize(fs, folder, facts);
   const found = await readThrough(fs, `${folder}/${facts.name}`, onChunk);
   if (found.sha256 !== facts.sha256) throw corrupt(`${facts.name} differs from its checksum`);
+}
+
+/**
+ * Reads a file into what it is to be kept in, and compares it with what it should be. What was filled must not be used
+ * when this throws.
+ *
+ * @param sections each is filled before the next is asked for, so that one may decide how long the next is
+ * @throws Failure SNAPSHOT_CORRUPT, also when the sections together are longer or shorter than the file
+ */
+export async function fillVerified(
+  fs: SnapshotFs,
+  folder: string,
+  facts: FileFacts,
+  sections: Iterable<Uint8Array>,
+): Promise<void> {
+  await requireSize(fs, folder, facts);
+  const hash = createHash('sha256');
+  const buffer = new Uint8Array(CHUNK_BYTES);
+  let ahead = buffer.subarray(0, 0);
+  const file = await fs.open(`${folder}/${facts.name}`, 'r');
+  try {
+    const readHashed = async (into: Uint8Array): Promise<number> => {
+      const count = await file.read(into);
+      if (count === 0) throw corrupt(`${facts.name} ends too early`);
+      hash.update(into.subarray(0, count));
+      return count;
+    };
+    for (const section of sections) {
+      for (let done = 0; done < section.byteLength;) {
+        if (ahead.byteLength > 0) {
+          const part = ahead.subarray(0, section.byteLength - done);
+          section.set(part, done);
+          ahead = ahead.subarray(part.byteLength);
+          done += part.byteLength;
+        } else if (section.byteLength - done >= CHUNK_BYTES) {
+          done += await readHashed(section.subarray(done, done + CHUNK_BYTES));
+        } else ahead = buffer.subarray(0, await readHashed(buffer));
+      }
+    }
+    if (ahead.byteLength > 0 || (await file.read(buffer)) > 0) throw corrupt(`${facts.name} has more than it should`);
+  } finally {
+    await file.close();
+  }
+  if (hash.digest('hex') !== facts.sha256) throw corrupt(`${facts.name} differs from its checksum`);
+}
+
+/** Small sections together, large ones in parts. What is yielded is good until the next is asked for. */
+function* chunksOf(sections: Iterable<Uint8Array>): Generator<Uint8Array> {
+  const gathered = new Uint8Array(CHUNK_BYTES);
+  let filled = 0;
+  for (const section of sections) {
+    for (let at = 0; at < section.byteLength;) {
+      if (filled === 0 && section.byteLength - at >= CHUNK_BYTES) {
+        yield section.subarray(at, at + CHUNK_BYTES);
+        at += CHUNK_BYTES;
+        continue;
+      }
+      const part = section.subarray(at, at + CHUNK_BYTES - filled);
+      gathered.set(part, filled);
+      filled += part.byteLength;
+      at += part.byteLength;
+      if (filled < CHUNK_BYTES) continue;
+      yield gathered;
+      filled = 0;
+    }
+  }
+  if (filled > 0) yield gathered.subarray(0, filled);
+}
+
+async function requireSize(fs: SnapshotFs, folder: string, { name, sizeBytes }: FileFacts): Promise<void> {
+  const found = await fs.sizeBytes(`${folder}/${name}`);
+  if (found !== sizeBytes) throw corrupt(`${name} has ${found} bytes, not ${sizeBytes}`);
 }
 
 /** @param what is wrong; no path, and nothing of an entry */

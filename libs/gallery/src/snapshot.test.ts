@@ -245,7 +245,7 @@ describe('a snapshot', () => {
     expect(await names()).toEqual(['2']);
   });
 
-  for (const name of ['entries.jsonl', 'vectors.f32', 'manifest.json']) {
+  for (const name of ['entries.bin', 'vectors.f32', 'codes.bin', 'manifest.json']) {
     for (const harm of ['a flipped bit', 'a missing end', 'absence'] as const) {
       it(`is set aside for ${harm} of ${name}, and the one before it takes over`, async () => {
         const shard = createShard();

@@ -1,12 +1,8 @@
 /**
  * A shard on disk: `<base>/<sequence>/` with
  *
- * - `entries.jsonl`: a line an entry, UTF-8 JSON: partition, sourceOffset, acceptedAtMs, label (-1: not in the graph),
- *   metadata;
- * - `vectors.f32`: the templates in the order of the entries, float32 little-endian, `dimension` each;
+ * - `entries.bin`, `vectors.f32`, `codes.bin`, `unusable.jsonl`: see ./snapshot-sections.ts;
  * - `hnsw.bin`: the graph as hnswlib writes it; absent when it is empty;
- * - `unusable.jsonl`: a line an image whose last record cannot be used: imageId, partition, sourceOffset (null: the
- *   record did not say), timestampMs; absent when there is none;
  * - `manifest.json`: see ./snapshot-manifest.ts.
  *
  * Written as `tmp-<sequence>`, flushed, read back and verified, and only then renamed, so that a numbered folder was
@@ -35,14 +31,15 @@ import {
   type SnapshotManifest,
 } from './snapshot-manifest.js';
 import {
-  entryChunks,
-  restoreLine,
+  CODES,
+  columnFiles,
+  ENTRIES,
+  restoreColumns,
   restoreUnusable,
-  unusableChunks,
-  vectorChunks,
-  type EntryLine,
-  type UnusableLine,
-} from './snapshot-rows.js';
+  UNUSABLE,
+  unusableLines,
+  VECTORS,
+} from './snapshot-sections.js';
 
 /** One to use, and one in case the disk damages it. */
 export const SNAPSHOTS_KEPT = 2;
@@ -53,15 +50,12 @@ const QUARANTINED_KEPT = 2;
  * between two looks at the disk.
  */
 const SPARE_BYTES = 16 * 1_048_576;
-/** Of a line of entries, generously: most have 250 bytes. */
+/** Of an entry, generously: most have 300 bytes. */
 const ENTRY_BYTES = 1024;
 /** Of a manifest, which has some 2 KiB: more is not one. */
 const MANIFEST_BYTES_MAX = 1_048_576;
 
-const ENTRIES = 'entries.jsonl';
-const VECTORS = 'vectors.f32';
 const GRAPH = 'hnsw.bin';
-const UNUSABLE = 'unusable.jsonl';
 const MANIFEST = 'manifest.json';
 
 export interface WrittenSnapshot {
@@ -176,11 +170,12 @@ export class SnapshotFolder {
   /** What {@link write} would need at most. @returns bytes */
   neededBytes(shard: GalleryShard): number {
     const { labelEnd } = shard.approximate.graphFacts;
-    const unusable = shard.unusableCount * ENTRY_BYTES;
+    const { dimension, slotEnd } = shard.store;
     return (
-      shard.size * (ENTRY_BYTES + shard.store.dimension * 4) +
-      graphFileBytes(labelEnd, shard.store.dimension) +
-      unusable
+      (slotEnd + shard.unusableCount) * ENTRY_BYTES +
+      slotEnd * dimension * 4 +
+      shard.templates.exact.sectionsBytes(slotEnd) +
+      graphFileBytes(labelEnd, dimension)
     );
   }
 
@@ -199,17 +194,15 @@ export class SnapshotFolder {
     if (free < needed + SPARE_BYTES) throw new NoSpace(`${needed} bytes are needed and ${free} are free`);
     // At once: a disposition may take one out meanwhile, and what is written must be what is counted.
     const unusable = [...shard.unusableImages()];
-    const files: FileFacts[] = [
-      await writeFlushed(fs, folder, ENTRIES, entryChunks(shard)),
-      await writeFlushed(fs, folder, VECTORS, vectorChunks(shard)),
-    ];
+    const files: FileFacts[] = [];
+    for (const [name, sections] of columnFiles(shard)) files.push(await writeFlushed(fs, folder, name, sections));
     const graph = shard.approximate.graphFacts;
     const hasGraph = graph.labelEnd > graph.deleted;
     if (hasGraph) {
       await shard.approximate.writeGraph(`${folder}/${GRAPH}`);
       files.push(await flushAndRead(fs, folder, GRAPH));
     }
-    if (unusable.length > 0) files.push(await writeFlushed(fs, folder, UNUSABLE, unusableChunks(unusable)));
+    if (unusable.length > 0) files.push(await writeFlushed(fs, folder, UNUSABLE, unusableLines(unusable)));
     const digests = new Map(shard.partitionDigests().map(({ partition, digest }) => [partition, digest]));
     const manifest: SnapshotManifest = {
       formatVersion: SNAPSHOT_FORMAT_VERSION,
@@ -222,6 +215,7 @@ export class SnapshotFolder {
         digest: digests.get(partition)!,
       })),
       templates: shard.size,
+      slotEnd: shard.store.slotEnd,
       unusable: unusable.length,
       ...(hasGraph && { graph }),
       replacesOlder,
@@ -243,29 +237,36 @@ export class SnapshotFolder {
   async #load(sequence: number, shard: GalleryShard, notices: string[]): Promise<SnapshotManifest> {
     const folder = `${this.base}/${sequence}`;
     const manifest = decodeManifest(await this.#readManifest(folder), this.identity);
-    const lines = await this.#readLines<EntryLine>(folder, factsOf(manifest, ENTRIES), manifest.templates);
-    const labels = await this.#readVectors(folder, manifest, lines, shard);
+    const labels = await restoreColumns(this.fs, folder, shard, {
+      ...manifest,
+      entries: factsOf(manifest, ENTRIES),
+      vectors: factsOf(manifest, VECTORS),
+      codes: factsOf(manifest, CODES),
+    });
+    if (shard.size !== manifest.templates) throw corrupt('the number of templates differs');
     if (manifest.unusable > 0) {
-      const facts = factsOf(manifest, UNUSABLE);
-      for (const line of await this.#readLines<UnusableLine>(folder, facts, manifest.unusable))
-        restoreUnusable(shard, line);
+      await restoreUnusable(this.fs, folder, shard, factsOf(manifest, UNUSABLE), manifest.unusable);
     }
     for (const { partition, nextOffset, digest } of manifest.nextOffsets) {
       shard.advance(partition, nextOffset);
       shard.restoreDigest(partition, digest);
     }
-    if (manifest.graph !== undefined) {
-      try {
-        await readVerified(this.fs, folder, factsOf(manifest, GRAPH));
-        const graph = await HnswGraph.load(`${folder}/${GRAPH}`, this.identity.dimension, manifest.graph);
-        shard.approximate.adopt(graph, labels);
-      } catch (error) {
-        // The graph follows from the vectors, which are good.
-        const code = error instanceof CodedError ? error.code : 'SNAPSHOT_UNREADABLE';
-        notices.push(`snapshot ${sequence}: its graph is built anew: ${code}`);
-      }
+    try {
+      await this.#loadGraph(folder, manifest, shard, labels);
+    } catch (error) {
+      // The graph follows from the vectors, which are good.
+      const code = error instanceof CodedError ? error.code : 'SNAPSHOT_UNREADABLE';
+      notices.push(`snapshot ${sequence}: its graph is built anew: ${code}`);
+      shard.approximate.addAll();
     }
     return manifest;
+  }
+
+  async #loadGraph(folder: string, manifest: SnapshotManifest, shard: GalleryShard, labels: Int32Array): Promise<void> {
+    if (manifest.graph === undefined) return shard.approximate.addAll();
+    await readVerified(this.fs, folder, factsOf(manifest, GRAPH));
+    const graph = await HnswGraph.load(`${folder}/${GRAPH}`, this.identity.dimension, manifest.graph);
+    shard.approximate.adopt(graph, labels);
   }
 
   async #readManifest(folder: string): Promise<string> {
@@ -281,50 +282,6 @@ export class SnapshotFolder {
       await file.close();
     }
     return Buffer.from(bytes).toString('utf8');
-  }
-
-  /** @param count lines that there should be */
-  async #readLines<T>(folder: string, facts: FileFacts, count: number): Promise<T[]> {
-    const parts: Buffer[] = [];
-    await readVerified(this.fs, folder, facts, (chunk) => parts.push(Buffer.from(chunk)));
-    const lines: T[] = [];
-    // Line by line from the bytes: a million entries as one string would be longer than a string may be.
-    const bytes = Buffer.concat(parts);
-    for (let start = 0; start < bytes.length;) {
-      const end = bytes.indexOf(0x0a, start);
-      if (end === -1) throw corrupt('the last entry has no end');
-      lines.push(JSON.parse(bytes.toString('utf8', start, end)) as T);
-      start = end + 1;
-    }
-    if (lines.length !== count) throw corrupt('the number of entries differs');
-    return lines;
-  }
-
-  /** @returns labels by slot */
-  async #readVectors(
-    folder: string,
-    manifest: SnapshotManifest,
-    lines: readonly EntryLine[],
-    shard: GalleryShard,
-  ): Promise<number[]> {
-    const vector = new Float32Array(this.identity.dimension);
-    const bytes = new Uint8Array(vector.buffer);
-    const labels: number[] = [];
-    let filled = 0;
-    let row = 0;
-    await readVerified(this.fs, folder, factsOf(manifest, VECTORS), (chunk) => {
-      for (let at = 0; at < chunk.length;) {
-        const part = chunk.subarray(at, at + bytes.length - filled);
-        bytes.set(part, filled);
-        filled += part.length;
-        at += part.length;
-        if (filled < bytes.length) break;
-        filled = 0;
-        labels.push(restoreLine(shard, lines[row++], vector, labels.length));
-      }
-    });
-    if (row !== lines.length || filled !== 0) throw corrupt('the number of vectors differs');
-    return labels;
   }
 
   async #removeOlder(newest: number, all: boolean): Promise<void> {

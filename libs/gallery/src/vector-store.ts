@@ -3,14 +3,15 @@
  * float32 in native memory, in blocks, so that growing never copies. The engines read from here and keep nothing else
  * of a template than what they derive from it.
  */
+import { hashOfBytes } from './id-index.js';
+import { bytesOf, grownFor, SLOTS_PER_BLOCK } from './slot-columns.js';
+import { SlotRecords } from './slot-records.js';
 import { cosine } from './template-vector.js';
-
-/** Slots a block: 8 MiB of float32 at 512 dimensions, so that growing costs a few milliseconds and wastes little. */
-export const SLOTS_PER_BLOCK = 4096;
 
 const FREE = 0;
 const SEARCHABLE = 1;
 const SUPPRESSED = 2;
+const NO_SUBJECT = -1;
 
 /** How far a search has seen, to compare a later one with it. */
 export interface StoreSight {
@@ -21,8 +22,8 @@ export interface StoreSight {
 export class VectorStore {
   readonly #blocks: Float32Array[] = [];
   #states = new Uint8Array(SLOTS_PER_BLOCK);
-  #subjects = new Int32Array(SLOTS_PER_BLOCK);
-  readonly #imageIds: string[] = [];
+  #subjects = noSubjects(SLOTS_PER_BLOCK);
+  readonly #imageIds = new SlotRecords();
   readonly #free: number[] = [];
   /** By slot: how many were put before it. */
   #puts = new Float64Array(SLOTS_PER_BLOCK);
@@ -48,9 +49,13 @@ export class VectorStore {
     return this.#suppressed;
   }
 
-  /** Bytes of the native columns; the image ids, a pointer each, are the garbage collector's. */
+  /** But for the image ids. */
   get memoryBytes(): number {
     return this.#blocks.length * SLOTS_PER_BLOCK * this.dimension * 4 + this.#states.length * (1 + 4 + 8);
+  }
+
+  get imageIdBytes(): number {
+    return this.#imageIds.memoryBytes;
   }
 
   /** What a search can see now, for {@link isSeen} and {@link isSeenWhole}. */
@@ -75,6 +80,7 @@ export class VectorStore {
 
   /**
    * @param vector Float32Array of length `dimension`, checked by the caller; copied
+   * @param imageId in ASCII
    * @param subject the subject's number within the shard
    * @returns the slot
    */
@@ -82,12 +88,10 @@ export class VectorStore {
     const slot = this.#free.pop() ?? this.#slotEnd++;
     const block = Math.floor(slot / SLOTS_PER_BLOCK);
     if (block === this.#blocks.length) this.#blocks.push(new Float32Array(SLOTS_PER_BLOCK * this.dimension));
-    if (slot >= this.#states.length) this.#growColumns();
+    this.#growColumnsFor(slot);
     this.#blocks[block]!.set(vector, (slot % SLOTS_PER_BLOCK) * this.dimension);
-    this.#states[slot] = SEARCHABLE;
-    this.#subjects[slot] = subject;
-    this.#imageIds[slot] = imageId;
-    this.#puts[slot] = this.#putsTotal++;
+    this.#imageIds.set(slot, Buffer.from(imageId, 'latin1'));
+    this.#occupy(slot, subject);
     return slot;
   }
 
@@ -98,8 +102,8 @@ export class VectorStore {
     this.#changesTotal++;
     this.vector(slot).fill(0);
     this.#states[slot] = FREE;
-    this.#subjects[slot] = -1;
-    this.#imageIds[slot] = '';
+    this.#subjects[slot] = NO_SUBJECT;
+    this.#imageIds.clear(slot);
     this.#free.push(slot);
   }
 
@@ -132,7 +136,66 @@ export class VectorStore {
   }
 
   imageId(slot: number): string {
-    return this.#imageIds[slot]!;
+    const bytes = this.#imageIds.bufferOf(slot);
+    return bytes.toString('latin1', this.#imageIds.start(slot), this.#imageIds.end(slot));
+  }
+
+  /** Of the imageId, see ./id-index.ts. */
+  imageHash(slot: number): number {
+    return hashOfBytes(this.#imageIds.bufferOf(slot), this.#imageIds.start(slot), this.#imageIds.end(slot));
+  }
+
+  /** A slot beside this one that is of the subject too. @throws RangeError when there is none */
+  otherSlotOf(subject: number, slot: number): number {
+    const before = this.#subjects.subarray(0, slot).indexOf(subject);
+    const other = before === -1 ? this.#subjects.subarray(0, this.#slotEnd).indexOf(subject, slot + 1) : before;
+    if (other === -1) throw new RangeError(`no other slot is of the subject ${subject}`);
+    return other;
+  }
+
+  /** A byte a slot: 1 where there is a template, 0 where there is none. A copy. */
+  heldFlags(): Uint8Array {
+    return this.#states.slice(0, this.#slotEnd).map((state) => Number(state !== FREE));
+  }
+
+  /** The vectors of all slots, a block after the other: what a snapshot has of them. Views. */
+  *sections(): Generator<Uint8Array> {
+    for (const [block, vectors] of this.#blocks.entries()) {
+      const slots = Math.min(SLOTS_PER_BLOCK, this.#slotEnd - block * SLOTS_PER_BLOCK);
+      yield bytesOf(vectors, slots * this.dimension);
+    }
+  }
+
+  /** What a snapshot has of the image ids. */
+  imageIdSections(): Generator<Uint8Array> {
+    return this.#imageIds.sections(this.#slotEnd);
+  }
+
+  /** The same, to be filled in turn after {@link reserve}. @param bytesMax of all ids together @throws RangeError */
+  imageIdSectionsToFill(bytesMax: number): Generator<Uint8Array> {
+    return this.#imageIds.sectionsToFill(this.#slotEnd, bytesMax);
+  }
+
+  /**
+   * Gives an empty store so many slots, whose {@link sections} are to be filled. Each slot is then either
+   * {@link putBack} or {@link leaveFree}; until then it is of no subject.
+   */
+  reserve(slotEnd: number): void {
+    if (this.#slotEnd > 0) throw new RangeError('only an empty store is restored');
+    for (let slots = 0; slots < slotEnd; slots += SLOTS_PER_BLOCK) {
+      this.#blocks.push(new Float32Array(SLOTS_PER_BLOCK * this.dimension));
+    }
+    this.#growColumnsFor(this.#blocks.length * SLOTS_PER_BLOCK - 1);
+    this.#slotEnd = slotEnd;
+  }
+
+  putBack(slot: number, subject: number): void {
+    this.#occupy(slot, subject);
+  }
+
+  leaveFree(slot: number): void {
+    this.#subjects[slot] = NO_SUBJECT;
+    this.#free.push(slot);
   }
 
   /** A view, not a copy: it changes with the slot. */
@@ -147,16 +210,19 @@ export class VectorStore {
     return cosine(probe, block, (slot % SLOTS_PER_BLOCK) * this.dimension, this.dimension);
   }
 
-  #growColumns(): void {
-    const length = this.#states.length * 2;
-    const states = new Uint8Array(length);
-    states.set(this.#states);
-    this.#states = states;
-    const subjects = new Int32Array(length);
-    subjects.set(this.#subjects);
-    this.#subjects = subjects;
-    const puts = new Float64Array(length);
-    puts.set(this.#puts);
-    this.#puts = puts;
+  #occupy(slot: number, subject: number): void {
+    this.#states[slot] = SEARCHABLE;
+    this.#subjects[slot] = subject;
+    this.#puts[slot] = this.#putsTotal++;
   }
+
+  #growColumnsFor(slot: number): void {
+    this.#states = grownFor(slot, this.#states, (length) => new Uint8Array(length));
+    this.#subjects = grownFor(slot, this.#subjects, noSubjects);
+    this.#puts = grownFor(slot, this.#puts, (length) => new Float64Array(length));
+  }
+}
+
+function noSubjects(length: number): Int32Array<ArrayBuffer> {
+  return new Int32Array(length).fill(NO_SUBJECT);
 }

@@ -14,7 +14,12 @@ describe('dead letters', () => {
       headers: {},
       timestampMs: 0,
     };
-    const letter = deadLetterFor(record, { code: 'IMAGE_UNREADABLE', detail: 'x'.repeat(900), attempts: 3 }, 0);
+    const letter = deadLetterFor(
+      record,
+      { code: 'IMAGE_UNREADABLE', detail: 'x'.repeat(900), attempts: 3 },
+      '/test',
+      new Date(0),
+    );
     expect(letter).toMatchObject({ topic: 'custody.images.v1.dead-letters', key });
     expect(JSON.parse(String(letter.value))).toEqual({
       topic: 'custody.images.v1',
@@ -36,7 +41,7 @@ describe('dead letters', () => {
       offset: 42 as Offset,
       key: Buffer.alloc(4_000_000, 'k'),
     };
-    const letter = deadLetterFor(record, { code: 'BAD_IMAGE_ID', detail: 'x', attempts: 1 }, 0);
+    const letter = deadLetterFor(record, { code: 'BAD_IMAGE_ID', detail: 'x', attempts: 1 }, '/test');
     expect(letter.key).toHaveLength(1024);
     expect(String(letter.value).length).toBeLessThan(2000);
   });

@@ -2,6 +2,7 @@
  * What could not be handled goes to `<topic>.dead-letters` as a reference to its source, with the cause: never the
  * value, which may be an image or a template and would outlive its erasure there. A replay reads the source again.
  */
+import { deadLetterHeaders, encodeDeadLetter, type DeadLetter } from '#contracts/dead-letter-record.js';
 import type { OutgoingRecord } from '#contracts/outgoing-record.js';
 import { deadLetters } from '#contracts/topics.js';
 import type { KafkaRecord } from './kafka-record.js';
@@ -14,26 +15,17 @@ export interface DeadLetterCause {
   readonly attempts: number;
 }
 
-/** The JSON value of a dead letter. */
-export interface DeadLetter extends DeadLetterCause {
-  readonly topic: string;
-  readonly partition: number;
-  /** Inclusive: the record's own. */
-  readonly offset: number;
-  /** The source's key as UTF-8, as much of it as is kept. */
-  readonly key: string | null;
-  /** ISO 8601. */
-  readonly at: string;
-}
-
+const SYSTEM = '/custody-face-search';
 const DETAIL_CHARACTERS_MAX = 500;
 /** Eight times a valid one's. A key may be as large as an image, and its letter must still be one that can be written. */
 const KEY_BYTES_MAX = 1024;
 
+/** @param source which service says so */
 export function deadLetterFor(
   record: Pick<KafkaRecord, 'topic' | 'partition' | 'offset' | 'key'>,
   cause: DeadLetterCause,
-  nowMs: number = Date.now(),
+  source: string = SYSTEM,
+  now: Date = new Date(),
 ): OutgoingRecord {
   const key = record.key?.subarray(0, KEY_BYTES_MAX) ?? null;
   const letter: DeadLetter = {
@@ -44,12 +36,12 @@ export function deadLetterFor(
     code: cause.code,
     detail: cause.detail.slice(0, DETAIL_CHARACTERS_MAX),
     attempts: cause.attempts,
-    at: new Date(nowMs).toISOString(),
+    at: now.toISOString(),
   };
   return {
     topic: deadLetters(record.topic),
     key,
-    value: JSON.stringify(letter),
-    headers: { 'content-type': 'application/json' },
+    value: encodeDeadLetter(letter),
+    headers: deadLetterHeaders(letter, source, now),
   };
 }

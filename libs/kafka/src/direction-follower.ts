@@ -15,8 +15,6 @@ import type { LogReader } from './log-reader.js';
 /** The topic's only one: one order decides. */
 const PARTITION = 0;
 const BEHIND_AFTER_MS = 5_000;
-/** A direction comes by the hour, and somebody waits for it by the second. */
-const MAX_WAIT_MS = 500;
 
 export interface DirectionChange {
   readonly before: Direction | undefined;
@@ -43,7 +41,6 @@ export class DirectionFollower {
       topic: CUSTODY_DIRECTIONS,
       partitions: [PARTITION],
       from: 'beginning',
-      maxWaitMs: MAX_WAIT_MS,
       onFatal,
       onBatch: ({ records, nextOffset }) => {
         const changes = records.flatMap((record) => this.apply(record) ?? []);

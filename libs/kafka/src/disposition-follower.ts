@@ -25,6 +25,11 @@ export interface DispositionChange {
   readonly disposition: Disposition | null;
   /** The record says less than that: when compaction keeps no other, a service that starts would not know. */
   readonly outlivesRecord: boolean;
+  /**
+   * The direction whose suppression the record has lifted, a null: what is written behind it says so again, for those
+   * that come after compaction has dropped the null.
+   */
+  readonly lifted?: string;
 }
 
 export class DispositionFollower {
@@ -100,12 +105,19 @@ export class DispositionFollower {
   private apply(record: KafkaRecord): DispositionChange {
     const id = record.key!.toString('utf8') as ImageId;
     const written = record.value === null ? null : this.parse(id, record.value, record);
-    const inForce = mergeDisposition(this.dispositions.get(id), written);
+    const before = this.dispositions.get(id);
+    const inForce = mergeDisposition(before, written);
+    const lifted = written === null && before?.kind !== 'erased' ? before?.directionId : undefined;
     if (inForce === undefined) this.dispositions.delete(id);
     else this.dispositions.set(id, inForce);
     if (inForce === undefined) this.places.delete(id);
     else this.places.set(id, { partition: record.partition, offset: record.offset });
-    return { imageId: id, disposition: inForce ?? null, outlivesRecord: saysLess(written, inForce) };
+    return {
+      imageId: id,
+      disposition: inForce ?? null,
+      outlivesRecord: saysLess(written, inForce),
+      ...(lifted !== undefined && { lifted }),
+    };
   }
 
   /** One that cannot be read may be an erasure, so the image is kept out of searches until somebody has looked. */

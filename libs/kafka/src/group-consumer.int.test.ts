@@ -1,5 +1,14 @@
+import { getEventListeners } from 'node:events';
+import kafkajs, { type Consumer } from 'kafkajs';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { clientForTests, createTopic, eventually, silentLog, uniqueTopic } from '#testkit/kafka-test-helpers.js';
+import {
+  brokersForTests,
+  clientForTests,
+  createTopic,
+  eventually,
+  silentLog,
+  uniqueTopic,
+} from '#testkit/kafka-test-helpers.js';
 import { RestartableBroker } from '#testkit/restartable-broker.js';
 import { pause } from './backoff.js';
 import { freePort } from './free-port.js';
@@ -149,6 +158,30 @@ describe('group consumer', () => {
     await consumer.close();
   });
 
+  it('lets go of each batch when it is handled, however long the generation lasts', async () => {
+    const topic = await createTopic(client, 'let-go', 1);
+    const signals = new Set<AbortSignal>();
+    let batches = 0;
+    const { consumer } = consume({
+      groupId: uniqueTopic('group'),
+      topics: [topic],
+      onBatch: async ({ signal }) => {
+        signals.add(signal);
+        batches++;
+      },
+    });
+    const publisher = client.publisher();
+    for (let i = 0; i < 5; i++) {
+      await publisher.publishAll(numbered(topic, i, i + 1));
+      await eventually(() => expect(batches).toBe(i + 1));
+    }
+    // What waits for the generation's end would hold its batch until then.
+    await eventually(() =>
+      expect([...signals].map((signal) => getEventListeners(signal, 'abort').length)).toEqual([0]),
+    );
+    await consumer.close();
+  });
+
   it('hands nothing over while it is paused, and everything afterwards', async () => {
     const topic = await createTopic(client, 'pause', 1);
     const { consumer, values } = consume({ groupId: uniqueTopic('group'), topics: [topic] });
@@ -162,6 +195,105 @@ describe('group consumer', () => {
     await eventually(() => expect(values).toHaveLength(5));
     await consumer.close();
   });
+
+  it('stores how far a handler has come when its partition is taken away in the middle of a batch', async () => {
+    const topic = await createTopic(client, 'middle', 1);
+    const groupId = uniqueTopic('group');
+    await client.publisher().publishAll(numbered(topic, 0, 10));
+    const reached = Promise.withResolvers<void>();
+    const slow = consume({
+      groupId,
+      topics: [topic],
+      onBatch: async ({ records, signal, handledTo }) => {
+        handledTo(records[0]!.offset + 4);
+        reached.resolve();
+        await pause(60_000, signal);
+        // Too late to count.
+        handledTo(records.at(-1)!.offset + 1);
+      },
+    });
+    await reached.promise;
+    await slow.consumer.close();
+    const heir = consume({ groupId, topics: [topic] });
+    await eventually(() => expect(heir.values).toHaveLength(6));
+    expect(sorted(heir.values)).toEqual(range(4, 10));
+    await heir.consumer.close();
+  });
+
+  it('goes on with the other partitions while a handler waits, and with its own afterwards, in order and once', async () => {
+    const topic = await createTopic(client, 'held', 2);
+    const waits = Promise.withResolvers<void>();
+    const seen: [partition: number, value: string][] = [];
+    const { consumer } = consume({
+      groupId: uniqueTopic('group'),
+      topics: [topic],
+      partitionsConsumedConcurrently: 2,
+      onBatch: async ({ partition, records }) => {
+        if (partition === 0) await waits.promise;
+        for (const { value } of records) seen.push([partition, String(value)]);
+      },
+    });
+    const publisher = client.publisher();
+    const put = (partition: number, value: string) => publisher.publish({ topic, partition, key: 'k', value });
+    await put(0, 'first');
+    await eventually(() => expect(consumer.currentGeneration).toBe(1));
+    // Longer than a handler may hold up the others; what comes after it waits for it, and nothing else does.
+    for (let i = 0; i < 6; i++) {
+      await pause(600);
+      await Promise.all([put(0, `held ${i}`), put(1, `other ${i}`)]);
+    }
+    const others = Array.from({ length: 6 }, (_, i) => [1, `other ${i}`]);
+    await eventually(() => expect(seen).toEqual(others));
+    consumer.pause();
+    consumer.resume();
+    await pause(600);
+    expect(seen).toEqual(others);
+    waits.resolve();
+    const held = ['first', ...Array.from({ length: 6 }, (_, i) => `held ${i}`)].map((value) => [0, value]);
+    await eventually(() => expect(seen.filter(([partition]) => partition === 0)).toEqual(held));
+    expect([...consumer.lagRecords().values()]).toEqual([0, 0]);
+    await consumer.close();
+  });
+
+  it('is replaced when it only says that it is there, and is not handed what the broker has', async () => {
+    const topic = await createTopic(client, 'hangs', 2);
+    const { consumer, values } = consume({ groupId: uniqueTopic('group'), topics: [topic], stuckAfterMs: 4_000 });
+    const publisher = client.publisher();
+    await publisher.publishAll(numbered(topic, 0, 10));
+    await eventually(() => expect(values).toHaveLength(10));
+    // As upstream 659 leaves it: a member that sends heartbeats and fetches everything but what is its own.
+    const { consumer: hanging } = consumer as unknown as { consumer: Consumer };
+    hanging.pause([{ topic }]);
+    await publisher.publishAll(numbered(topic, 10, 20));
+    await eventually(() => expect(sorted(values)).toEqual(range(0, 20)), { timeoutMs: 30_000 });
+    expect(consumer.currentGeneration).toBeGreaterThan(1);
+    await consumer.close();
+  }, 40_000);
+
+  it('is not replaced for what no reader is shown, such as the end of a transaction, nor for a handler that waits', async () => {
+    const topic = await createTopic(client, 'transaction', 2);
+    const values: string[] = [];
+    const { consumer } = consume({
+      groupId: uniqueTopic('group'),
+      topics: [topic],
+      stuckAfterMs: 5_000,
+      onBatch: async ({ partition, records }) => {
+        if (partition === 1) await pause(11_000);
+        values.push(...records.map(({ value }) => String(value)));
+      },
+    });
+    const kafka = new kafkajs.Kafka({ brokers: [brokersForTests()], logLevel: kafkajs.logLevel.NOTHING });
+    const producer = kafka.producer({ transactionalId: uniqueTopic('producer'), maxInFlightRequests: 1 });
+    await producer.connect();
+    await client.publisher().publish({ topic, partition: 1, key: 'k', value: 'waits' });
+    const transaction = await producer.transaction();
+    await transaction.send({ topic, messages: [{ partition: 0, key: 'k', value: 'written' }] });
+    await transaction.commit();
+    await producer.disconnect();
+    await eventually(() => expect(values).toEqual(['written', 'waits']));
+    expect(consumer.currentGeneration).toBe(1);
+    await consumer.close();
+  }, 40_000);
 
   it('ends when a handler throws, without storing the offset, and reports it once', async () => {
     const topic = await createTopic(client, 'bug', 1);

@@ -9,21 +9,21 @@
  * its handlers do later is not stored, because the partition may have another owner. So a record is handled at least
  * once, and an offset is never moved past a record that was not handled.
  *
+ * kafkajs fetches anew only when every batch of the former answer was handled, so that one handler that waits would hold
+ * up all partitions of a broker. One that takes long is therefore let go on beside: its partition is left out of the
+ * fetches until it is done, and the others go on.
+ *
  * kafkajs gives up in an outage, and can hang after one (upstream 659): the consumer is replaced by a new one whenever
- * it crashes or shows no sign of life.
+ * it crashes, stops fetching, or is not handed what the broker has for it ({@link GroupWatch}).
  */
 import kafkajs, { type Consumer, type EachBatchPayload, type Kafka } from 'kafkajs';
 import { describeError } from '#domain/errors.js';
 import type { Offset } from '#domain/ids.js';
 import { backoffMs, pause, within } from './backoff.js';
-import {
-  endOfMessages,
-  recordFrom,
-  type FetchedMessage,
-  type KafkaLog,
-  type KafkaRecord,
-  type RawMessage,
-} from './kafka-record.js';
+import { offsetAfter, type Assignment, type Generation } from './group-generation.js';
+import { hasLeft, keepMembership } from './group-membership.js';
+import { GroupWatch, type WatchedMember } from './group-watch.js';
+import { recordFrom, type FetchedMessage, type KafkaLog, type KafkaRecord } from './kafka-record.js';
 import { samePartitionAssigner } from './same-partition-assigner.js';
 
 export interface GroupBatch {
@@ -37,9 +37,14 @@ export interface GroupBatch {
   readonly generation: number;
   /** Aborted when the partition is no longer this member's; what is done afterwards is not stored. */
   readonly signal: AbortSignal;
+  /**
+   * Stores how far the handler has come before its end, so that what is done is not done again when the partition goes to
+   * another member meanwhile.
+   *
+   * @param nextOffset exclusive: every record of the batch below it is handled
+   */
+  readonly handledTo: (nextOffset: number) => void;
 }
-
-export type Assignment = readonly { readonly topic: string; readonly partition: number }[];
 
 export interface GroupConsumerOptions {
   readonly groupId: string;
@@ -57,36 +62,25 @@ export interface GroupConsumerOptions {
   readonly maxWaitMs?: number;
   /** How long a member may be silent before the others take over. */
   readonly sessionTimeoutMs?: number;
+  /** A consumer that fetches nothing, or is not handed what there is, for so long is replaced. */
+  readonly stuckAfterMs?: number;
 }
 
 /** A killed member's partitions are taken over after so long; below it, a garbage collection is not a death. */
 const SESSION_TIMEOUT_MS = 10_000;
 const HEARTBEATS_PER_SESSION = 4;
 const COMMIT_INTERVAL_MS = 1_000;
-const MAX_WAIT_MS = 500;
+/** Below the heartbeats' interval, because one is only sent between two fetches. */
+const MAX_WAIT_MS = 1_000;
 const BYTES_PER_PARTITION_MAX = 1024 * 1024;
 /** How long handlers that were told to stop may hold up the group. */
 const REVOKE_GRACE_MS = 10_000;
-/** No fetch, heartbeat or batch for so long, and no handler that explains it: the consumer hangs. */
+/** Above what kafkajs itself may wait for a broker that does not answer. */
 const STUCK_AFTER_MS = 60_000;
+/** A handler that takes longer goes on beside the others. An ordinary batch is done by then. */
+const HOLDS_UP_AFTER_MS = 2_000;
 const DISCONNECT_TIMEOUT_MS = 5_000;
 const WAIT_FOR_JOIN_MS = 20;
-const MEMBERSHIP_LOST = new Set([
-  'REBALANCE_IN_PROGRESS',
-  'ILLEGAL_GENERATION',
-  'UNKNOWN_MEMBER_ID',
-  'NOT_COORDINATOR_FOR_GROUP',
-]);
-
-interface Generation {
-  readonly number: number;
-  readonly assignment: Assignment;
-  readonly revoke: AbortController;
-  /** `onAssigned`, which batches wait for. */
-  readonly ready: Promise<void>;
-  /** Exclusive next offsets by `topic/partition`, not committed yet. */
-  readonly toCommit: Map<string, { topic: string; partition: number; offset: string }>;
-}
 
 interface Seen {
   nextOffset: number;
@@ -97,14 +91,17 @@ export class GroupConsumer {
   private readonly stopping = new AbortController();
   private readonly heartbeatMs: number;
   private readonly sessionMs: number;
+  private readonly stuckMs: number;
   private consumer: Consumer | undefined;
   private generation: Generation | undefined;
   private generations = 0;
   private running: Promise<void> | undefined;
   private readonly handlers = new Set<Promise<void>>();
   private readonly seen = new Map<string, Seen>();
+  private readonly watchdog: GroupWatch;
+  /** As the group knows the consumer before, whose session it may still wait for. */
+  private formerMember: string | undefined;
   private paused = false;
-  private lastSignOfLifeMs = 0;
   private fatal = false;
 
   constructor(
@@ -115,6 +112,8 @@ export class GroupConsumer {
   ) {
     this.sessionMs = options.sessionTimeoutMs ?? SESSION_TIMEOUT_MS;
     this.heartbeatMs = Math.floor(this.sessionMs / HEARTBEATS_PER_SESSION);
+    this.stuckMs = options.stuckAfterMs ?? STUCK_AFTER_MS;
+    this.watchdog = new GroupWatch(kafka, log, options.groupId, this.stuckMs, () => this.watched());
   }
 
   /** Begins to consume, and returns; Kafka is waited for as long as it takes. */
@@ -138,12 +137,24 @@ export class GroupConsumer {
   /** Fetches nothing more until `resume`; stays in the group and keeps its partitions. */
   pause(): void {
     this.paused = true;
-    this.consumer?.pause(this.options.topics.map((topic) => ({ topic })));
+    this.applyPauses(this.consumer);
   }
 
   resume(): void {
     this.paused = false;
-    this.consumer?.resume(this.options.topics.map((topic) => ({ topic })));
+    this.applyPauses(this.consumer);
+  }
+
+  /** All of them at once: in kafkajs, pausing a partition resumes its topic. */
+  private applyPauses(consumer: Consumer | undefined): void {
+    const topics = this.options.topics.map((topic) => ({ topic }));
+    if (this.paused) {
+      consumer?.pause(topics);
+      return;
+    }
+    consumer?.resume(topics);
+    const heldUp = this.generation?.heldUp.values() ?? [];
+    consumer?.pause([...heldUp].map(({ topic, partition }) => ({ topic, partitions: [partition] })));
   }
 
   /** Tells the handlers to stop, waits for them (bounded), commits, and leaves the group so that others take over at once. */
@@ -160,7 +171,7 @@ export class GroupConsumer {
       const cause = await this.consume().catch((error: unknown) => error);
       if (signal.aborted) return;
       // One that worked for a while has earned a fresh start.
-      if (Date.now() - startedAtMs > STUCK_AFTER_MS) attempt = 1;
+      if (Date.now() - startedAtMs > this.stuckMs) attempt = 1;
       const fields = { groupId: this.options.groupId, attempt, cause: describeError(cause) };
       if (attempt === 1 || attempt % 8 === 0) this.log.warn('kafka.group.restarting', fields);
       else this.log.debug('kafka.group.restarting', fields);
@@ -171,6 +182,9 @@ export class GroupConsumer {
   /** One kafkajs consumer's life. Returns why it ended. */
   private async consume(): Promise<unknown> {
     const { groupId, topics, maxBytesPerPartition, maxWaitMs, partitionsConsumedConcurrently } = this.options;
+    if (this.formerMember !== undefined && (await hasLeft(this.kafka, groupId, this.formerMember))) {
+      this.formerMember = undefined;
+    }
     const consumer = this.kafka.consumer({
       groupId,
       allowAutoTopicCreation: false,
@@ -182,7 +196,6 @@ export class GroupConsumer {
       partitionAssigners: [samePartitionAssigner, kafkajs.PartitionAssigners.roundRobin],
       retry: { retries: 3, initialRetryTime: 100, maxRetryTime: 1_000, restartOnFailure: async () => false },
     });
-    this.lastSignOfLifeMs = Date.now();
     const watch = this.watch(consumer);
     const commits = setInterval(() => void this.commit(consumer), COMMIT_INTERVAL_MS);
     try {
@@ -212,25 +225,20 @@ export class GroupConsumer {
   /** Follows the consumer's events until `end`. `ended` has why it ended: crashed, stuck, or told to stop. */
   private watch(consumer: Consumer): { readonly ended: Promise<unknown>; readonly end: (cause: unknown) => void } {
     const { events } = consumer;
-    const alive = () => {
+    const fetched = () => {
       // Fetching without an assignment is not life: a join that failed silently looks so.
-      if (this.generation !== undefined) this.lastSignOfLifeMs = Date.now();
+      if (this.generation !== undefined) this.watchdog.fetched();
     };
-    for (const event of [events.FETCH, events.HEARTBEAT, events.END_BATCH_PROCESS] as const) {
-      consumer.on(event, alive);
-    }
+    consumer.on(events.FETCH, fetched);
     consumer.on(events.GROUP_JOIN, ({ payload }) => {
+      this.formerMember = payload.memberId;
       this.beginGeneration(consumer, payload.memberAssignment);
-      alive();
+      fetched();
     });
     consumer.on(events.REBALANCING, () => void this.endGeneration(consumer));
     const { promise: ended, resolve } = Promise.withResolvers<unknown>();
-    const watchdog = setInterval(() => {
-      const silentMs = Date.now() - this.lastSignOfLifeMs;
-      if (silentMs > STUCK_AFTER_MS && this.handlers.size === 0) end(new Error(`no sign of life for ${silentMs} ms`));
-    }, STUCK_AFTER_MS / 10);
     const end = (cause: unknown) => {
-      clearInterval(watchdog);
+      this.watchdog.stop();
       this.stopping.signal.removeEventListener('abort', stopped);
       resolve(cause);
     };
@@ -238,6 +246,7 @@ export class GroupConsumer {
     this.stopping.signal.addEventListener('abort', stopped, { once: true });
     if (this.stopping.signal.aborted) stopped();
     consumer.on(events.CRASH, ({ payload }) => end(payload.error));
+    if (!this.stopping.signal.aborted) this.watchdog.start(end);
     return { ended, end };
   }
 
@@ -249,18 +258,35 @@ export class GroupConsumer {
       partitions.map((partition) => ({ topic, partition })),
     );
     const revoke = new AbortController();
-    const ready = (async () => this.options.onAssigned?.(assignment, number, revoke.signal))();
+    const ready = this.endOfFormerHandlers().then(() =>
+      revoke.signal.aborted ? undefined : this.options.onAssigned?.(assignment, number, revoke.signal),
+    );
     ready.catch((error: unknown) => {
       if (!revoke.signal.aborted) this.fail(error);
     });
     this.seen.clear();
-    this.generation = { number, assignment, revoke, ready, toCommit: new Map() };
+    this.generation = {
+      number,
+      assignment,
+      revoke,
+      ready,
+      toCommit: new Map(),
+      handled: new Map(),
+      handling: new Set(),
+      heldUp: new Map(),
+    };
+    this.applyPauses(consumer);
     this.log.info('kafka.group.assigned', {
       groupId: this.options.groupId,
       generation: number,
       partitions: assignment.length,
     });
-    if (this.paused) this.pause();
+  }
+
+  private watched(): WatchedMember | undefined {
+    if (this.generation === undefined || this.paused) return undefined;
+    const { assignment, handled, handling } = this.generation;
+    return { idle: assignment.filter(({ topic, partition }) => !handling.has(`${topic}/${partition}`)), handled };
   }
 
   /** The first thing that happens, before anything is awaited, is that the generation can store nothing more. */
@@ -277,6 +303,11 @@ export class GroupConsumer {
     }
     this.log.info('kafka.group.revoked', { groupId: this.options.groupId, generation: generation.number });
     await this.commitOf(generation, consumer);
+    await this.endOfFormerHandlers();
+  }
+
+  /** They were told to stop; a partition that comes back to this member is not handled by two of its own at once. */
+  private async endOfFormerHandlers(): Promise<void> {
     const grace = new AbortController();
     await Promise.race([Promise.allSettled([...this.handlers]), pause(REVOKE_GRACE_MS, grace.signal)]);
     grace.abort();
@@ -289,31 +320,47 @@ export class GroupConsumer {
       await pause(WAIT_FOR_JOIN_MS);
       return;
     }
+    const { topic, partition } = payload.batch;
+    const name = `${topic}/${partition}`;
+    generation.handling.add(name);
     const handling = this.handle(generation, payload);
     this.handlers.add(handling);
     let rebalancing: Error | undefined;
-    const heartbeats = setInterval(() => {
-      payload.heartbeat().catch((error: unknown) => {
-        // A broker that cannot be reached says nothing about the membership; kafkajs reconnects by itself.
-        if (!isMembershipLost(error)) return;
-        // The group shares anew, or this member was given up: stop working, so that the runner can join again.
-        rebalancing ??= error as Error;
-        clearInterval(heartbeats);
+    const endHeartbeats = keepMembership(
+      () => payload.heartbeat(),
+      this.heartbeatMs,
+      (error) => {
+        // Stop working, so that the runner can join again.
+        rebalancing = error;
         if (this.generation === generation) void this.endGeneration(consumer);
+      },
+    );
+    const revoked = generation.revoke.signal;
+    const { promise: gone, resolve } = Promise.withResolvers<boolean>();
+    const afterGrace = (): void =>
+      void pause(REVOKE_GRACE_MS).then(() => {
+        endHeartbeats();
+        resolve(true);
       });
-    }, this.heartbeatMs);
-    const gone = new Promise<void>((resolve) => {
-      generation.revoke.signal.addEventListener('abort', () => void pause(REVOKE_GRACE_MS).then(resolve), {
-        once: true,
-      });
+    revoked.addEventListener('abort', afterGrace, { once: true });
+    const handled = handling.then(() => {
+      endHeartbeats();
+      // It holds the batch, and a generation may last for weeks.
+      revoked.removeEventListener('abort', afterGrace);
+      this.handlers.delete(handling);
+      generation.handling.delete(name);
+      if (generation.heldUp.delete(name) && this.generation === generation) this.applyPauses(consumer);
+      return true;
     });
-    try {
-      await Promise.race([handling, gone]);
-    } finally {
-      clearInterval(heartbeats);
-      void handling.finally(() => this.handlers.delete(handling)).catch(() => undefined);
-    }
+    const given = new AbortController();
+    const holdsUp = pause(HOLDS_UP_AFTER_MS, given.signal).then(() => false);
+    const isOver = await Promise.race([handled, gone, holdsUp]);
+    given.abort();
     if (rebalancing !== undefined) throw rebalancing;
+    if (isOver || this.generation !== generation) return;
+    // Not resolved, so that it is the next to be fetched if this handler does not come to its end.
+    generation.heldUp.set(name, { topic, partition });
+    this.applyPauses(consumer);
   }
 
   /** Never rejects: a handler's bug ends the consumer by another way than kafkajs, which would try for ever. */
@@ -329,13 +376,20 @@ export class GroupConsumer {
       if (signal.aborted) return;
       const records = batch.messages.map((message) => recordFrom(topic, partition, message as FetchedMessage));
       this.seen.set(name, { nextOffset: records[0]?.offset ?? nextOffset, highWatermark });
-      await this.options.onBatch({ topic, partition, records, highWatermark, generation: generation.number, signal });
+      const handledTo = (offset: number): void => {
+        if (this.generation !== generation || signal.aborted) return;
+        generation.handled.set(name, offset);
+        generation.toCommit.set(name, { topic, partition, offset: String(offset) });
+      };
+      const { number } = generation;
+      await this.options.onBatch({ topic, partition, records, highWatermark, generation: number, signal, handledTo });
     } catch (error) {
       if (!signal.aborted) this.fail(error);
       return;
     }
     if (this.generation !== generation || signal.aborted) return;
     payload.resolveOffset(String(nextOffset - 1));
+    generation.handled.set(name, nextOffset);
     generation.toCommit.set(name, { topic, partition, offset: String(nextOffset) });
     this.seen.set(name, { nextOffset, highWatermark });
   }
@@ -365,14 +419,4 @@ export class GroupConsumer {
     this.stopping.abort();
     this.options.onFatal(error);
   }
-}
-
-function isMembershipLost(error: unknown): boolean {
-  return MEMBERSHIP_LOST.has((error as { type?: string }).type ?? '');
-}
-
-/** Exclusive: past the last record of the batch, and past what compaction removed behind it. */
-function offsetAfter(batch: EachBatchPayload['batch']): number {
-  const { rawMessages } = batch as unknown as { rawMessages: readonly RawMessage[] };
-  return Math.max(Number(batch.lastOffset()) + 1, endOfMessages(rawMessages));
 }

@@ -6,15 +6,20 @@
  * - A {@link GroupConsumer} shares a topic's partitions with the other members of its group.
  * - A {@link RecordLookup} says whether single records are in a log still.
  * - A {@link TopicAdmin} creates and checks topics.
+ * - An {@link OwnAccess} says what this process may not do and should.
  *
  * Everything survives a broker that goes away and comes back; delivery is at least once.
  */
-import kafkajs, { type Kafka, type KafkaConfig, type LogEntry, type SASLOptions } from 'kafkajs';
-import type { ConnectionOptions } from 'node:tls';
+import kafkajs, { type Kafka, type KafkaConfig, type LogEntry } from 'kafkajs';
+import type { OwnPrincipal, Principal } from '#contracts/access.js';
+import type { DesiredTopic } from '#contracts/topics.js';
+import { AccessAdmin } from './access-admin.js';
 import { GroupConsumer, type GroupConsumerOptions } from './group-consumer.js';
 import type { KafkaLog } from './kafka-record.js';
+import { securityConfig, type KafkaSecurity } from './kafka-security.js';
 import { applyKafkajsWorkarounds } from './kafkajs-workarounds.js';
 import { LogReader, type LogReaderOptions } from './log-reader.js';
+import { OwnAccess } from './own-access.js';
 import { Publisher, type PublisherOptions } from './publisher.js';
 import { RecordLookup } from './record-lookup.js';
 import { TopicAdmin } from './topic-admin.js';
@@ -24,8 +29,8 @@ export interface KafkaClientOptions {
   readonly brokers: readonly string[];
   readonly clientId: string;
   readonly log: KafkaLog;
-  readonly ssl?: ConnectionOptions | boolean;
-  readonly sasl?: SASLOptions;
+  /** Absent: neither encrypted nor authenticated. */
+  readonly security?: KafkaSecurity | undefined;
 }
 
 /** A local broker answers at once; another site's, through TLS, does not. */
@@ -42,6 +47,7 @@ export class KafkaClient {
   private readonly open = new Set<Closable>();
   private readonly log: KafkaLog;
 
+  /** @throws Failure KAFKA_CREDENTIALS_UNREADABLE naming the file */
   constructor(options: KafkaClientOptions) {
     applyKafkajsWorkarounds();
     this.log = options.log;
@@ -55,8 +61,7 @@ export class KafkaClient {
       logLevel: kafkajs.logLevel.INFO,
       logCreator: () => (entry) => forwardLog(this.log, entry),
     };
-    if (options.ssl !== undefined) config.ssl = options.ssl;
-    if (options.sasl !== undefined) config.sasl = options.sasl;
+    if (options.security !== undefined) Object.assign(config, securityConfig(options.security));
     this.kafka = new kafkajs.Kafka(config);
   }
 
@@ -74,6 +79,16 @@ export class KafkaClient {
 
   recordLookup(): RecordLookup {
     return this.track((closed) => new RecordLookup(this.kafka, closed));
+  }
+
+  /** @param topics those that the principal has to do with */
+  ownAccess(principal: OwnPrincipal, topics: readonly DesiredTopic[]): OwnAccess {
+    return this.track((closed) => new OwnAccess(this.kafka, this.log, principal, topics, closed));
+  }
+
+  /** @param brokersNameOf as the brokers know a principal, for example `User:custody-ingest` */
+  accessAdmin(brokersNameOf: (principal: Principal) => string): AccessAdmin {
+    return new AccessAdmin(this.kafka, brokersNameOf);
   }
 
   topicAdmin(): TopicAdmin {

@@ -52,6 +52,10 @@ export interface LogEnds {
   readonly high: Offset;
 }
 
+interface LeavableGroup {
+  leaveGroup(member: { readonly groupId: string; readonly memberId: string }): Promise<unknown>;
+}
+
 interface RawPartition {
   readonly partition: number;
   readonly highWatermark: string;
@@ -63,7 +67,10 @@ interface RawPartition {
 export class KafkaConnection {
   private readonly topics = new Set<string>();
 
-  private constructor(private readonly cluster: Cluster) {}
+  private constructor(
+    /** For requests of a kind that are not here. */
+    readonly cluster: Cluster,
+  ) {}
 
   static async open(kafka: Kafka): Promise<KafkaConnection> {
     let cluster: Cluster | undefined;
@@ -201,6 +208,18 @@ export class KafkaConnection {
       }
     }
     return ends;
+  }
+
+  /** Ends the membership of a consumer that is no more: its group need not wait until its session times out. */
+  async leaveGroup(groupId: string, memberId: string): Promise<void> {
+    const coordinator = await within(
+      ANSWER_TIMEOUT_MS,
+      'no coordinator of the group',
+      this.cluster.findGroupCoordinator({ groupId }),
+    );
+    // Untyped upstream.
+    const leaving = (coordinator as unknown as LeavableGroup).leaveGroup({ groupId, memberId });
+    await within(ANSWER_TIMEOUT_MS, 'the group was not left', leaving);
   }
 
   /** Closes when the requests in flight have ended; nobody needs to wait for it. */

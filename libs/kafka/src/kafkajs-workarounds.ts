@@ -6,6 +6,7 @@ import { createRequire } from 'node:module';
 import { promisify } from 'node:util';
 import { zstdCompress, zstdDecompress } from 'node:zlib';
 import kafkajs from 'kafkajs';
+import { crc32c, encodeRecord, recordDecoder } from './kafkajs-record-codec.js';
 
 const require = createRequire(import.meta.url);
 
@@ -38,6 +39,7 @@ export function applyKafkajsWorkarounds(): void {
   applied = true;
   stopIdlePolling();
   keepPartialProduceResponses();
+  takeRecordCodec();
   addZstd();
 }
 
@@ -46,7 +48,7 @@ export function applyKafkajsWorkarounds(): void {
  * endless 1 ms timer that costs 2.5 % of a core (upstream 1604, 1751) and a TimeoutNegativeWarning on current Node.
  * Whoever adds a waiting request schedules the check itself, so nothing is lost by not doing it for an empty queue.
  */
-function stopIdlePolling(): void {
+export function stopIdlePolling(): void {
   const { prototype } = require('kafkajs/src/network/requestQueue/index.js') as { prototype: RequestQueuePrototype };
   const original = prototype.scheduleCheckPendingRequests;
   prototype.scheduleCheckPendingRequests = function scheduleCheckPendingRequests() {
@@ -69,6 +71,22 @@ function keepPartialProduceResponses(): void {
       throw error;
     }
   };
+}
+
+/**
+ * What a record costs to encode and decode, and a batch's checksum: see `kafkajs-record-codec`. kafkajs loads these
+ * modules with the first request that needs them, so they are replaced before.
+ */
+function takeRecordCodec(): void {
+  const replace = (name: string, exports: unknown): void => {
+    const path = require.resolve(`kafkajs/src/protocol/${name}`);
+    require(path);
+    require.cache[path]!.exports = exports;
+  };
+  const { LOG_APPEND_TIME } = require('kafkajs/src/protocol/timestampTypes.js') as { LOG_APPEND_TIME: unknown };
+  replace('recordBatch/record/v0/index.js', encodeRecord);
+  replace('recordBatch/record/v0/decoder.js', recordDecoder(LOG_APPEND_TIME));
+  replace('recordBatch/crc32C/index.js', crc32c);
 }
 
 /** kafkajs brings gzip only; Node brings zstd. Topics should say `compression.type`, so that no other codec is read. */
@@ -114,6 +132,23 @@ export function isWithoutBroker(error: unknown): boolean {
     error instanceof kafkajs.KafkaJSLockTimeout ||
     (error instanceof Error && error.message === NOT_CONNECTED)
   );
+}
+
+/** Whether a broker refused to hear who this is: a wrong password, or a certificate that it does not trust. */
+export function isNotAuthenticated(error: unknown): boolean {
+  if (!(error instanceof Error)) return false;
+  if (error.name === 'KafkaJSSASLAuthenticationError') return true;
+  // OpenSSL's words: what fails in TLS reaches kafkajs as any other loss of a connection does.
+  if (/certificate|ssl3?_|tlsv1|SSL alert/i.test(error.message)) return true;
+  return error.cause !== undefined && isNotAuthenticated(error.cause);
+}
+
+/** Whether a broker knows who this is, and does not let it do what it asked for; of several refusals, whether one is that. */
+export function isNotAuthorised(error: unknown): boolean {
+  const { type, cause, errors } = error as { type?: unknown; cause?: unknown; errors?: unknown };
+  if (typeof type === 'string' && type.endsWith('_AUTHORIZATION_FAILED')) return true;
+  if (Array.isArray(errors) && errors.some(isNotAuthorised)) return true;
+  return typeof cause === 'object' && cause !== null && isNotAuthorised(cause);
 }
 
 const NOT_CONNECTED = 'Broker not connected';

@@ -1,8 +1,22 @@
-import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
+import { mkdirSync, mkdtempSync, readFileSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { expect, it } from 'vitest';
 import { LimitedLogFile } from './limited-log-file.js';
+
+it('goes on when the disk takes nothing, and writes again when it does', () => {
+  const folder = mkdtempSync(join(tmpdir(), 'log-'));
+  try {
+    const path = join(folder, 'away', 'broker.log');
+    const file = new LimitedLogFile(path);
+    file.append('nobody reads this');
+    mkdirSync(join(folder, 'away'));
+    file.append('well again');
+    expect(readFileSync(path, 'utf8')).toBe('well again\n');
+  } finally {
+    rmSync(folder, { recursive: true });
+  }
+});
 
 it('keeps the latest lines in two files of limited size, also across restarts', () => {
   const folder = mkdtempSync(join(tmpdir(), 'log-'));

@@ -28,6 +28,13 @@ export interface LocalBrokerOptions {
   readonly jarsFolder: string;
   /** Broker settings that replace or extend the ones here. */
   readonly config?: Readonly<Record<string, string>>;
+  /** More listeners on this address, by name: a security protocol each. Their settings are in {@link config}. */
+  readonly listeners?: Readonly<Record<string, number>>;
+  /** Of the controller; a free one when it is left out. The brokers of one cluster must know each other's. */
+  readonly controllerPort?: number;
+  /** Given to the storage tool with an empty folder. */
+  readonly format?: { readonly clusterId?: string; readonly arguments?: readonly string[] };
+  readonly javaOptions?: readonly string[];
   /** Each line that the broker says. */
   readonly onLog?: (line: string) => void;
   /** Named in the error when the port is taken. */
@@ -84,15 +91,19 @@ export class LocalBroker {
     await mkdir(dataFolder, { recursive: true });
     const classPath = await kafkaClassPath(options.jarsFolder);
     const settings = join(dataFolder, 'server.properties');
-    await writeFile(settings, properties(options, await freePort()));
-    if (!existsSync(join(dataFolder, 'logs', 'meta.properties'))) await format(classPath, settings);
+    await writeFile(settings, properties(options, options.controllerPort ?? (await freePort())));
+    if (!existsSync(join(dataFolder, 'logs', 'meta.properties'))) await format(classPath, settings, options.format);
     const logFile = new LimitedLogFile(join(dataFolder, 'broker.log'));
-    const child = spawn('java', [...JAVA_OPTIONS, ...LOG_OPTIONS, '-cp', classPath, 'kafka.Kafka', settings], {
-      // A session of its own: Ctrl-C must reach the services first, which still write; `stop` follows.
-      detached: true,
-      stdio: ['ignore', 'pipe', 'pipe'],
-      cwd: dataFolder,
-    });
+    const child = spawn(
+      'java',
+      [...JAVA_OPTIONS, ...LOG_OPTIONS, ...(options.javaOptions ?? []), '-cp', classPath, 'kafka.Kafka', settings],
+      {
+        // A session of its own: Ctrl-C must reach the services first, which still write; `stop` follows.
+        detached: true,
+        stdio: ['ignore', 'pipe', 'pipe'],
+        cwd: dataFolder,
+      },
+    );
     const recent: string[] = [];
     const ready = new Promise<void>((resolve, reject) => {
       const hear = (line: string) => {
@@ -194,13 +205,24 @@ export function newClusterId(random: () => Buffer = () => randomBytes(16)): stri
   }
 }
 
-async function format(classPath: string, settings: string): Promise<void> {
-  const clusterId = newClusterId();
+async function format(classPath: string, settings: string, given: LocalBrokerOptions['format']): Promise<void> {
+  const clusterId = given?.clusterId ?? newClusterId();
   const heap = ['-Xmx128m', '-XX:+UseSerialGC', '-XX:TieredStopAtLevel=1'];
   try {
     await run(
       'java',
-      [...heap, '-cp', classPath, 'kafka.tools.StorageTool', 'format', '-t', clusterId, '-c', settings],
+      [
+        ...heap,
+        '-cp',
+        classPath,
+        'kafka.tools.StorageTool',
+        'format',
+        '-t',
+        clusterId,
+        '-c',
+        settings,
+        ...(given?.arguments ?? []),
+      ],
       {
         timeout: FORMAT_TIMEOUT_MS,
       },
@@ -230,15 +252,18 @@ function notStarted(error: unknown, recent: readonly string[]): Failure {
 
 /** Kafka's settings of a single node that holds everything once. */
 function properties(options: LocalBrokerOptions, controllerPort: number): string {
+  const listeners = Object.entries({ PLAINTEXT: options.port, ...options.listeners });
+  const addresses = listeners.map(([name, port]) => `${name}://127.0.0.1:${port}`).join(',');
+  const protocols = [...listeners.map(([name]) => `${name}:${name}`), 'CONTROLLER:PLAINTEXT'].join(',');
   const settings: Record<string, string> = {
     'process.roles': 'broker,controller',
     'node.id': '1',
     'controller.quorum.voters': `1@127.0.0.1:${controllerPort}`,
-    listeners: `PLAINTEXT://127.0.0.1:${options.port},CONTROLLER://127.0.0.1:${controllerPort}`,
-    'advertised.listeners': `PLAINTEXT://127.0.0.1:${options.port}`,
+    listeners: `${addresses},CONTROLLER://127.0.0.1:${controllerPort}`,
+    'advertised.listeners': addresses,
     'controller.listener.names': 'CONTROLLER',
     'inter.broker.listener.name': 'PLAINTEXT',
-    'listener.security.protocol.map': 'PLAINTEXT:PLAINTEXT,CONTROLLER:PLAINTEXT',
+    'listener.security.protocol.map': protocols,
     'log.dirs': join(options.dataFolder, 'logs'),
     'num.partitions': '1',
     'default.replication.factor': '1',

@@ -49,7 +49,10 @@ export interface LogReaderOptions {
    * millisecond, where an answer with one record costs as much as one with a hundred.
    */
   readonly lingerMs?: number;
-  /** How long a broker may hold a fetch that has nothing to say. It answers at once when a record arrives. */
+  /**
+   * How long a broker may hold a fetch that has nothing to say. It answers at once when a record arrives; `answeredAtMs`
+   * and `behindSinceMs` are as old as that where nothing does.
+   */
   readonly maxWaitMs?: number;
 }
 
@@ -69,8 +72,8 @@ export interface ReadProgress {
 }
 
 const CONCURRENCY = 4;
-/** A poll that finds nothing costs the broker a look at each partition; a record is answered at once in any case. */
-const MAX_WAIT_MS = 1_000;
+/** A poll that finds nothing costs both sides a look at each partition; a record is answered at once in any case. */
+const MAX_WAIT_MS = 5_000;
 const BYTES_PER_PARTITION_MAX = 1024 * 1024;
 /** One answer. At least one batch is sent however large it is. */
 const FETCH_BYTES_MAX = 10 * 1024 * 1024;

@@ -25,6 +25,7 @@ describe('topic admin', () => {
       altered: [],
       unchanged: [],
       differing: [],
+      leftAlone: [],
     });
     expect((await admin.topicOffsets(topic.name)).size).toBe(24);
     await client.publisher().publish({ topic: topic.name, key: 'a', value: 'b' }, 1_000);
@@ -33,6 +34,7 @@ describe('topic admin', () => {
       altered: [],
       unchanged: [topic.name],
       differing: [],
+      leftAlone: [],
     });
   });
 
@@ -56,12 +58,55 @@ describe('topic admin', () => {
       altered: [name],
       unchanged: [],
       differing: [grown],
+      leftAlone: [
+        {
+          ...grown,
+          why: 'its keys would go to other partitions',
+          byHand: `none keeps the keys: make another topic with 3 partitions, and send it every record of ${name}`,
+        },
+      ],
     });
     expect(
       (await admin.checkTopics([{ ...wanted, partitions: 2, config: { ...wanted.config, 'segment.ms': '10000' } }]))
         .differing,
     ).toEqual([]);
     expect((await admin.topicOffsets(name)).size).toBe(2);
+  });
+
+  it('leaves alone what would lose records or refuse them, says why, and sets the rest', async () => {
+    const admin = client.topicAdmin();
+    const name = uniqueTopic('shrinks');
+    const config = { 'retention.ms': '120000', 'max.message.bytes': '2000000', 'segment.ms': '10000' };
+    await admin.applyTopics([{ name, partitions: 1, replication: 1, config }]);
+    const smaller = { 'retention.ms': '60000', 'max.message.bytes': '1000000', 'segment.ms': '20000' };
+    const policy = { 'cleanup.policy': 'compact' };
+    const wanted = { name, partitions: 1, replication: 1, config: { ...smaller, ...policy } };
+    const report = await admin.applyTopics([wanted], true);
+    expect(report.altered).toEqual([name]);
+    expect(report.leftAlone.map(({ setting }) => setting)).toEqual([
+      'retention.ms',
+      'max.message.bytes',
+      'cleanup.policy',
+    ]);
+    expect(report.differing).toEqual(
+      report.leftAlone.map(({ why: _why, byHand: _byHand, ...difference }) => difference),
+    );
+    const { topics } = await admin.settingsInForce([wanted]);
+    expect(Object.fromEntries(topics.get(name)!)).toMatchObject({ ...config, 'segment.ms': '20000' });
+  });
+
+  it('says how large each log is, and what the brokers are set to', async () => {
+    const admin = client.topicAdmin();
+    const name = uniqueTopic('sized');
+    const topic = { name, partitions: 2, replication: 1, config: {} };
+    await admin.applyTopics([topic]);
+    await client.publisher().publish({ topic: name, key: null, partition: 1, value: Buffer.alloc(100_000) });
+    const sizes = (await admin.logSizes()).flat().filter((log) => log.topic === name);
+    expect(sizes.find(({ partition }) => partition === 0)).toMatchObject({ sizeBytes: 0 });
+    expect(sizes.find(({ partition }) => partition === 1)!.sizeBytes).toBeGreaterThan(100_000);
+    const { brokers, topics } = await admin.settingsInForce([topic]);
+    expect(brokers.map((settings) => settings.get('log.cleaner.backoff.ms'))).toEqual(['2000']);
+    expect(topics.get(name)!.get('retention.ms')).toBe('604800000');
   });
 
   it('names the topic and the reason when a broker refuses it', async () => {

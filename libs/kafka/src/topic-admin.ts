@@ -3,21 +3,23 @@
  * changed: a keyed topic that grows sends the same key to another partition.
  */
 import kafkajs, { type Admin, type Kafka } from 'kafkajs';
-import { generationOf, type DesiredTopic } from '#contracts/topics.js';
-import { describeError, Failure } from '#domain/errors.js';
+import { generationOf, isKeyed, type DesiredTopic } from '#contracts/topics.js';
+import { Failure } from '#domain/errors.js';
 import type { ModelId, Offset } from '#domain/ids.js';
-import { backoffMs, pause, within } from './backoff.js';
+import { AdminRequests, type LogSize } from './admin-requests.js';
+import { CALL_TIMEOUT_MS, withAdmin } from './admin-session.js';
+import { backoffMs, pause } from './backoff.js';
 import type { KafkaLog } from './kafka-record.js';
 import type { LogEnds } from './kafka-connection.js';
-import { isWithoutBroker } from './kafkajs-workarounds.js';
-
-export interface TopicDifference {
-  readonly topic: string;
-  /** `partitions`, `replication`, `topic` (missing), or the name of a topic setting. */
-  readonly setting: string;
-  readonly wanted: string;
-  readonly found: string;
-}
+import type { SettingsInForce } from './retention-bounds.js';
+import {
+  differencesOf,
+  leftAlone,
+  type FoundSetting,
+  type FoundTopic,
+  type LeftAlone,
+  type TopicDifference,
+} from './topic-differences.js';
 
 export interface TopicReport {
   readonly created: readonly string[];
@@ -26,23 +28,22 @@ export interface TopicReport {
   readonly altered: readonly string[];
   /** What still differs. */
   readonly differing: readonly TopicDifference[];
+  /** Of that, what should have been altered and was not. */
+  readonly leftAlone: readonly LeftAlone[];
 }
 
-const CALL_TIMEOUT_MS = 30_000;
+/** Kafka as it is: what the bounds of retention follow from. */
+export interface SettingsFound {
+  /** By topic, every setting in force. */
+  readonly topics: ReadonlyMap<string, SettingsInForce>;
+  /** By broker. */
+  readonly brokers: readonly SettingsInForce[];
+}
+
 /** How long a new topic may take to get leaders. */
 const SERVABLE_TIMEOUT_MS = 30_000;
 /** Kafka's code for a setting of the topic itself, as against a default. */
 const TOPIC_CONFIG_SOURCE = 1;
-
-interface FoundTopic {
-  readonly partitions: number;
-  readonly replication: number;
-}
-interface FoundSetting {
-  readonly value: string;
-  /** Set on the topic itself. */
-  readonly own: boolean;
-}
 
 export class TopicAdmin {
   constructor(
@@ -53,50 +54,71 @@ export class TopicAdmin {
   /** @throws Failure KAFKA_UNAVAILABLE, TOPIC_CHANGE_FAILED */
   async checkTopics(desired: readonly DesiredTopic[]): Promise<TopicReport> {
     return this.withAdmin(async (admin) => {
-      const found = await topicsFound(admin);
-      const differing: TopicDifference[] = [];
-      for (const topic of desired) {
-        if (!found.has(topic.name)) {
-          differing.push({
-            topic: topic.name,
-            setting: 'topic',
-            wanted: `${topic.partitions} partitions`,
-            found: 'missing',
-          });
-        }
-      }
-      differing.push(...(await differences(admin, desired, found)));
-      return { created: [], altered: [], unchanged: namesWithout(desired, differing), differing };
+      const differing = differencesOf(desired, await topicsFound(admin, desired));
+      return { created: [], altered: [], unchanged: namesWithout(desired, differing), differing, leftAlone: [] };
     });
   }
 
   /**
    * Creates missing topics and waits until each partition can be written to. Differing settings are altered only when
-   * `alterSettings` is set; partition counts and replication never.
+   * `alterSettings` is set, and then only those of which nobody can lose anything; partition counts and replication never.
    */
   async applyTopics(desired: readonly DesiredTopic[], alterSettings = false): Promise<TopicReport> {
     return this.withAdmin(async (admin) => {
-      const before = await topicsFound(admin);
+      const before = await topicsFound(admin, desired);
       const missing = desired.filter((topic) => !before.has(topic.name));
       if (missing.length > 0) await createTopics(admin, missing);
       for (const topic of missing) await servable(admin, topic.name, topic.partitions);
-      const found = missing.length > 0 ? await topicsFound(admin) : before;
-      let differing = await differences(admin, desired, found);
+      let found = missing.length > 0 ? await topicsFound(admin, desired) : before;
+      const differing = differencesOf(desired, found);
       const altered = new Set<string>();
-      if (alterSettings) {
-        for (const topic of desired) {
-          const settings = differing.filter((d) => d.topic === topic.name && d.setting in topic.config);
-          if (settings.length === 0) continue;
-          await alterSettingsOf(admin, topic);
-          altered.add(topic.name);
+      const left: LeftAlone[] = [];
+      for (const topic of alterSettings ? desired : []) {
+        const wanted: TopicDifference[] = [];
+        for (const difference of differing.filter((one) => one.topic === topic.name)) {
+          const kept = leftAlone(difference, isKeyed(topic.name));
+          if (kept === undefined) wanted.push(difference);
+          else left.push(kept);
         }
-        if (altered.size > 0) differing = await differences(admin, desired, found);
+        if (wanted.length === 0) continue;
+        await alterSettingsOf(admin, topic, found.get(topic.name)!, new Set(wanted.map(({ setting }) => setting)));
+        altered.add(topic.name);
       }
+      if (altered.size > 0) found = await topicsFound(admin, desired);
+      const still = differencesOf(desired, found);
       const created = missing.map(({ name }) => name);
       if (created.length > 0) this.log.info('kafka.topics.created', { topics: created });
       const untouched = desired.filter(({ name }) => !created.includes(name) && !altered.has(name));
-      return { created, altered: [...altered], unchanged: namesWithout(untouched, differing), differing };
+      const unchanged = namesWithout(untouched, still);
+      return { created, altered: [...altered], unchanged, differing: still, leftAlone: left };
     });
+  }
+
+  /** Of the topics that exist. @throws Failure KAFKA_UNAVAILABLE, KAFKA_NOT_AUTHORISED, TOPIC_CHANGE_FAILED */
+  async settingsInForce(topics: readonly DesiredTopic[]): Promise<SettingsFound> {
+    return this.withAdmin(async (admin) => {
+      const found = await topicsFound(admin, topics);
+      const { brokers } = await admin.describeCluster();
+      return {
+        topics: new Map([...found].map(([name, { settings }]) => [name, valuesOf(settings)])),
+        brokers: await Promise.all(brokers.map(({ nodeId }) => brokerSettings(admin, String(nodeId)))),
+      };
+    });
+  }
+
+  /** Of each broker, its replicas of all topics. @throws Failure KAFKA_UNAVAILABLE, KAFKA_NOT_AUTHORISED */
+  async logSizes(): Promise<readonly (readonly LogSize[])[]> {
+    let requests: AdminRequests | undefined;
+    try {
+      requests = await AdminRequests.open(this.kafka);
+      const sizes = await requests.logSizes();
+      if (sizes !== undefined) return sizes;
+    } catch (cause) {
+      throw new Failure('KAFKA_UNAVAILABLE', 'Kafka did not say how large its logs are.', true, { cause });
+    } finally {
+      void requests?.close();
+    }
+    throw new Failure('KAFKA_NOT_AUTHORISED', 'Kafka does not say how large its logs are: describe on cluster.', false);
   }
 
   /** By partition, the ends of the log. @throws Failure KAFKA_UNAVAILABLE, TOPIC_CHANGE_FAILED */
@@ -158,43 +180,27 @@ export class TopicAdmin {
     return this.withAdmin(async (admin) => (await admin.describeCluster()).clusterId);
   }
 
-  private async withAdmin<T>(use: (admin: Admin) => Promise<T>): Promise<T> {
-    const admin = this.kafka.admin({ retry: { retries: 3 } });
-    try {
-      try {
-        await within(CALL_TIMEOUT_MS, 'no broker answered', admin.connect());
-      } catch (error) {
-        throw new Failure('KAFKA_UNAVAILABLE', 'Kafka cannot be reached.', true, { cause: error });
-      }
-      return await use(admin);
-    } catch (error) {
-      if (error instanceof Failure) throw error;
-      if (isWithoutBroker(error)) {
-        throw new Failure('KAFKA_UNAVAILABLE', 'Kafka was lost before it answered.', true, { cause: error });
-      }
-      const text = `Kafka refused an administrative request: ${describeAll(error)}`;
-      throw new Failure('TOPIC_CHANGE_FAILED', text, (error as { retriable?: boolean }).retriable === true, {
-        cause: error,
-      });
-    } finally {
-      await admin.disconnect().catch(() => undefined);
-    }
+  private withAdmin<T>(use: (admin: Admin) => Promise<T>): Promise<T> {
+    return withAdmin(this.kafka, use);
   }
 }
 
-/** kafkajs gathers what a broker says of several topics, and its own message then says nothing. */
-function describeAll(error: unknown): string {
-  const { errors } = error as { errors?: { topic?: string; message: string }[] };
-  if (errors === undefined) return describeError(error);
-  return errors.map(({ topic, message }) => (topic === undefined ? message : `${topic}: ${message}`)).join('; ');
-}
-
-async function topicsFound(admin: Admin): Promise<Map<string, FoundTopic>> {
-  const { topics } = await admin.fetchTopicMetadata();
+/** Of those that are wanted, those that exist. */
+async function topicsFound(admin: Admin, desired: readonly DesiredTopic[]): Promise<Map<string, FoundTopic>> {
+  const names = new Set(desired.map(({ name }) => name));
+  const topics = (await admin.fetchTopicMetadata()).topics.filter(({ name }) => names.has(name));
+  const settings = await settingsFound(
+    admin,
+    topics.map(({ name }) => name),
+  );
   return new Map(
     topics.map(({ name, partitions }) => [
       name,
-      { partitions: partitions.length, replication: partitions[0]?.replicas.length ?? 0 },
+      {
+        partitions: partitions.length,
+        replication: partitions[0]?.replicas.length ?? 0,
+        settings: settings.get(name) ?? new Map<string, FoundSetting>(),
+      },
     ]),
   );
 }
@@ -230,37 +236,11 @@ async function servable(admin: Admin, topic: string, partitions: number): Promis
   }
 }
 
-/** Of the topics that exist. */
-async function differences(
-  admin: Admin,
-  desired: readonly DesiredTopic[],
-  found: ReadonlyMap<string, FoundTopic>,
-): Promise<TopicDifference[]> {
-  const existing = desired.filter(({ name }) => found.has(name));
-  const settings = await settingsFound(admin, existing);
-  const differing: TopicDifference[] = [];
-  for (const { name, partitions, replication, config } of existing) {
-    const topic = found.get(name)!;
-    const differs = (setting: string, wanted: string, is: string) => {
-      if (wanted !== is) differing.push({ topic: name, setting, wanted, found: is });
-    };
-    differs('partitions', String(partitions), String(topic.partitions));
-    differs('replication', String(replication), String(topic.replication));
-    for (const setting in config) {
-      differs(setting, normalised(config[setting]!), normalised(settings.get(name)?.get(setting)?.value ?? 'unset'));
-    }
-  }
-  return differing;
-}
-
-async function settingsFound(
-  admin: Admin,
-  topics: readonly DesiredTopic[],
-): Promise<Map<string, Map<string, FoundSetting>>> {
+async function settingsFound(admin: Admin, topics: readonly string[]): Promise<Map<string, Map<string, FoundSetting>>> {
   if (topics.length === 0) return new Map();
   const { resources } = await admin.describeConfigs({
     includeSynonyms: false,
-    resources: topics.map(({ name }) => ({ type: kafkajs.ConfigResourceTypes.TOPIC, name })),
+    resources: topics.map((name) => ({ type: kafkajs.ConfigResourceTypes.TOPIC, name })),
   });
   return new Map(
     resources.map(({ resourceName, configEntries }) => [
@@ -275,12 +255,28 @@ async function settingsFound(
   );
 }
 
-/** kafkajs replaces all settings of a topic, so those that are not ours are given again. */
-async function alterSettingsOf(admin: Admin, topic: DesiredTopic): Promise<void> {
-  const current = (await settingsFound(admin, [topic])).get(topic.name) ?? new Map<string, FoundSetting>();
+async function brokerSettings(admin: Admin, nodeId: string): Promise<SettingsInForce> {
+  const { resources } = await admin.describeConfigs({
+    includeSynonyms: false,
+    resources: [{ type: kafkajs.ConfigResourceTypes.BROKER, name: nodeId }],
+  });
+  return new Map((resources[0]?.configEntries ?? []).map(({ configName, configValue }) => [configName, configValue]));
+}
+
+function valuesOf(settings: ReadonlyMap<string, FoundSetting>): SettingsInForce {
+  return new Map([...settings].map(([name, { value }]) => [name, value]));
+}
+
+/** kafkajs replaces all settings of a topic, so those that stay as they are are given again. */
+async function alterSettingsOf(
+  admin: Admin,
+  topic: DesiredTopic,
+  found: FoundTopic,
+  altered: ReadonlySet<string>,
+): Promise<void> {
   const entries = new Map<string, string>();
-  for (const [name, { value, own }] of current) if (own) entries.set(name, value);
-  for (const name in topic.config) entries.set(name, topic.config[name]!);
+  for (const [name, { value, own }] of found.settings) if (own) entries.set(name, value);
+  for (const name of altered) entries.set(name, topic.config[name]!);
   await admin.alterConfigs({
     validateOnly: false,
     resources: [
@@ -291,17 +287,6 @@ async function alterSettingsOf(admin: Admin, topic: DesiredTopic): Promise<void>
       },
     ],
   });
-}
-
-/** `compact,delete` and `delete, compact` are the same. */
-function normalised(value: string): string {
-  return value.includes(',')
-    ? value
-        .split(',')
-        .map((part) => part.trim())
-        .sort()
-        .join(',')
-    : value;
 }
 
 function namesWithout(desired: readonly DesiredTopic[], differing: readonly TopicDifference[]): string[] {

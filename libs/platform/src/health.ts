@@ -28,6 +28,12 @@ export class Health {
     this.pending.set(condition, why);
   }
 
+  /** Fulfilled while nothing is amiss, lost while something is, from the start on. */
+  holds(condition: string, amiss: string | undefined): void {
+    if (amiss === undefined) this.fulfilled(condition);
+    else this.lost(condition, amiss);
+  }
+
   /** Something that somebody must look at, though the service can work: it says so beside its readiness. */
   alarm(name: string, why: string): void {
     this.raised.set(name, why);

@@ -1,8 +1,8 @@
 import 'reflect-metadata';
 import { Body, Controller, HttpCode, Module, Post } from '@nestjs/common';
 import { APP_GUARD } from '@nestjs/core';
-import type { NestExpressApplication } from '@nestjs/platform-express';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { Health } from './health.js';
 import { AllowAnyone } from './roles.guard.js';
 import { serveHttp } from './service-process.js';
 import type { Log } from './log.js';
@@ -31,14 +31,14 @@ class TestModule {}
 const log: Log = { debug() {}, info() {}, warn() {}, error() {} };
 
 describe('a body of another media type than the call takes', () => {
-  let app: NestExpressApplication;
+  let stop: Awaited<ReturnType<typeof serveHttp>>['stop'];
   let url: string;
 
   beforeAll(async () => {
     const options = { host: '127.0.0.1', port: 0, portSetting: 'TEST_PORT', log };
-    ({ app, url } = await serveHttp({ module: TestModule }, options));
+    ({ url, stop } = await serveHttp({ module: TestModule }, options));
   });
-  afterAll(() => app.close());
+  afterAll(() => stop(new Health([]), 0));
 
   async function send(
     path: string,

@@ -25,6 +25,14 @@ export class Metrics {
 
   constructor() {
     collectDefaultMetrics({ register: this.registry });
+    new Gauge({
+      name: 'custody_clock_seconds',
+      help: 'What this process takes for the time, since 1970',
+      registers: [this.registry],
+      collect() {
+        this.set(Date.now() / 1000);
+      },
+    });
   }
 }
 

@@ -3,7 +3,6 @@ import 'reflect-metadata';
 import { connect } from 'node:net';
 import { Body, Controller, Get, HttpException, Module, Param, Post, Put, type DynamicModule } from '@nestjs/common';
 import { APP_GUARD } from '@nestjs/core';
-import type { NestExpressApplication } from '@nestjs/platform-express';
 import { exportJWK, generateKeyPair, SignJWT, createLocalJWKSet } from 'jose';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import type { CodedError } from '#domain/errors.js';
@@ -81,7 +80,7 @@ const log: Log = {
 };
 const health = new Health(['kafka']);
 const serving = new Health(['dispositions']);
-let app: NestExpressApplication;
+let stop: Awaited<ReturnType<typeof serveHttp>>['stop'];
 let url: string;
 let tokenOf: (roles: Role[]) => Promise<string>;
 
@@ -97,7 +96,7 @@ beforeAll(async () => {
       .setIssuedAt()
       .setExpirationTime('5m')
       .sign(privateKey);
-  ({ app, url } = await serveHttp(TestModule.with(new TokenVerifier(keys, 'i', 'a'), health, new Metrics()), {
+  ({ url, stop } = await serveHttp(TestModule.with(new TokenVerifier(keys, 'i', 'a'), health, new Metrics()), {
     host: '127.0.0.1',
     port: 0,
     portSetting: 'TEST_PORT',
@@ -109,7 +108,7 @@ beforeAll(async () => {
       } as never),
   }));
 });
-afterAll(() => app.close());
+afterAll(() => stop(health, 0));
 
 interface Problem {
   readonly status: number;

@@ -2,8 +2,9 @@
  * What every service's process does: serve health and metrics from the first moment, log a crash and end (a supervisor
  * starts it again), and on SIGTERM finish what is under way before it goes.
  */
-import { STATUS_CODES } from 'node:http';
+import { STATUS_CODES, type ServerResponse } from 'node:http';
 import type { AddressInfo, Socket } from 'node:net';
+import { setTimeout as pause } from 'node:timers/promises';
 import { HttpException, Module, type DynamicModule } from '@nestjs/common';
 import { NestFactory } from '@nestjs/core';
 import type { NestExpressApplication } from '@nestjs/platform-express';
@@ -105,7 +106,8 @@ export class OperationsModule {
 /**
  * Starts the HTTP server of a service.
  *
- * @returns the application and its base URL
+ * @returns its base URL, and how it is stopped: readiness goes first, then for `drainSeconds` whoever still asks is
+ *   answered and told to come back on another connection, which a balancer makes to another replica; then it closes
  * @throws Failure PORT_IN_USE naming the port and the setting
  */
 export async function serveHttp(
@@ -117,13 +119,21 @@ export async function serveHttp(
     readonly log: Log;
     readonly configure?: (app: NestExpressApplication) => unknown;
   },
-): Promise<{ app: NestExpressApplication; url: string }> {
+): Promise<{ url: string; stop: (health: Health, drainSeconds: number) => Promise<void> }> {
   const app = await NestFactory.create<NestExpressApplication>(module, {
     logger: nestLogger(options.log),
     abortOnError: false,
   });
   app.disable('x-powered-by');
   app.useGlobalFilters(new ProblemFilter(options.log));
+  let draining = false;
+  const unanswered = new Set<ServerResponse>();
+  app.use((_request: unknown, response: ServerResponse, next: () => void) => {
+    if (draining) response.setHeader('Connection', 'close');
+    unanswered.add(response);
+    response.once('close', () => unanswered.delete(response));
+    next();
+  });
   options.configure?.(app);
   app.getHttpServer().on('clientError', answerUnreadable);
   try {
@@ -140,7 +150,17 @@ export async function serveHttp(
     );
   }
   const { port } = app.getHttpServer().address() as AddressInfo;
-  return { app, url: `http://${options.host}:${port}` };
+  return {
+    url: `http://${options.host}:${port}`,
+    stop: async (health, drainSeconds) => {
+      health.drain();
+      draining = true;
+      // Else their connections are kept, and hold up the end until they time out.
+      for (const response of unanswered) if (!response.headersSent) response.setHeader('Connection', 'close');
+      await pause(drainSeconds * 1000);
+      await app.close();
+    },
+  };
 }
 
 /** What Node itself cannot read as HTTP has no response yet; it leaves as a problem like everything else. */

@@ -9,6 +9,7 @@ import { dirname, join, resolve } from 'node:path';
 import { z } from 'zod';
 import { Failure } from '#domain/errors.js';
 import { TEMPLATE_PARTITIONS } from '#domain/gallery.js';
+import { kafkaConnection } from './kafka-settings.js';
 
 /** In digits: coercion alone takes a blank for 0, and 0x50 for a port. */
 const count = (min: number, max: number): z.ZodType<number> =>
@@ -65,16 +66,56 @@ export const SETTINGS = {
     'Kafka brokers, `host:port`, comma-separated. When set, `npm start` starts no broker.',
     '`127.0.0.1:<KAFKA_PORT>`',
   ),
+  KAFKA_SECURITY_PROTOCOL: setting(
+    z.enum(['PLAINTEXT', 'SSL', 'SASL_PLAINTEXT', 'SASL_SSL']),
+    'PLAINTEXT',
+    'How the brokers are spoken to; in production `SSL` (a certificate says who this is) or `SASL_SSL` (a name and a password do).',
+  ),
+  KAFKA_SASL_MECHANISM: setting(
+    z.enum(['SCRAM-SHA-512', 'SCRAM-SHA-256']),
+    'SCRAM-SHA-512',
+    'How the password is shown to the brokers: never itself.',
+  ),
+  KAFKA_SASL_USERNAME: setting(z.string(), '', 'Who this process is to Kafka; needed with SASL.', 'none'),
+  KAFKA_SASL_PASSWORD_FILE: setting(
+    z.string(),
+    '',
+    'File with its password, read again for each new connection; needed with SASL.',
+    'none',
+  ),
+  KAFKA_TLS_CA_FILE: setting(
+    z.string(),
+    '',
+    'The authorities that sign the brokers’ certificates, PEM, one or several; read again for each new connection.',
+    'those of Node.js',
+  ),
+  KAFKA_TLS_CERT_FILE: setting(
+    z.string(),
+    '',
+    'This process’s own certificate, PEM with its chain, for mTLS; read again for each new connection.',
+    'none',
+  ),
+  KAFKA_TLS_KEY_FILE: setting(z.string(), '', 'Its private key, PEM, not encrypted; read again likewise.', 'none'),
   KAFKA_REPLICATION: setting(count(1, 7), '1', 'Replication factor of topics that are created; 3 in production.'),
   TOPIC_PROFILE: setting(
     z.enum(['local', 'production']),
     'local',
     'Topic settings: with `local` a log is compacted seconds after the next write to it, with `production` within a day.',
   ),
+  LOG_REWRITE_BYTES_PER_SECOND: setting(
+    count(1, 1_000_000_000_000),
+    '33554432',
+    'What a broker’s disk may be made to write so that the erased goes from the logs in time; `topics check` and `apply` refuse a bound that would need more.',
+  ),
   HOST: setting(z.string(), '127.0.0.1', 'Address that the HTTP servers bind to.'),
   QUERY_PORT: setting(port, '8080', 'HTTP port of the query service.'),
   INGEST_PORT: setting(port, '8081', 'HTTP port of the ingest service.'),
   INDEX_PORT: setting(port, '8082', 'HTTP port of the index service.'),
+  DRAIN_SECONDS: setting(
+    count(0, 15),
+    '0',
+    'How long a service that is asked to stop still answers, not ready, so that balancers turn to another: part of the 25 s that it has.',
+  ),
   GENERATION_PORT: setting(port, '8079', 'HTTP port of the process that builds the gallery of the next model.'),
   LOG_LEVEL: setting(
     z.enum(['debug', 'info', 'warn', 'error']),
@@ -102,13 +143,26 @@ export const SETTINGS = {
   IMAGE_STORE_DIR: setting(
     z.string(),
     (text) => join(text('DATA_DIR'), 'images'),
-    'Folder of the encrypted custody images and open retrospective probes.',
+    'Folder of the encrypted custody images and open retrospective probes, where no bucket is named.',
     '`DATA_DIR/images`',
   ),
+  IMAGE_STORE_S3_BUCKET: setting(
+    z.string(),
+    '',
+    'Bucket of the encrypted images, in production: it keeps no versions, and locks nothing. Credentials: the AWS SDK’s own variables, such as AWS_SHARED_CREDENTIALS_FILE.',
+    'none',
+  ),
+  IMAGE_STORE_S3_ENDPOINT: setting(
+    z.union([z.literal(''), z.url({ protocol: /^https?$/ })]),
+    '',
+    'URL of the S3-compatible store that has the bucket; when it is absent, Amazon’s.',
+    'none',
+  ),
+  IMAGE_STORE_S3_REGION: setting(z.string(), 'us-east-1', 'Region of the bucket, as requests to it are signed.'),
   IMAGE_STORE_KEY_FILE: setting(
     z.string(),
     (text) => join(text('DATA_DIR'), 'keys', 'image-store.key'),
-    'File with the 32-byte key, base64, that wraps each image’s own key.',
+    'File with the 32-byte key, base64, that wraps each image’s own key; on further lines those before it, which open still.',
     '`DATA_DIR/keys/image-store.key`',
   ),
   SHARDS: setting(
@@ -330,6 +384,7 @@ export function readSettings(environment: NodeJS.ProcessEnv = process.env): Sett
     settings[name] = result.data;
   }
   refuseLocalIssuerOffLoopback(settings as Settings, text('DATA_DIR'));
+  kafkaConnection(settings as Settings);
   return settings as Settings;
 }
 

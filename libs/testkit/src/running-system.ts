@@ -103,13 +103,16 @@ export class RunningSystem {
 
   /** Runs `custody …` against it. */
   async custody(...args: string[]): Promise<CommandResult> {
-    return resultOf(
-      spawn(process.execPath, [CLI, ...args], {
-        cwd: PROJECT_FOLDER,
-        env: { ...process.env, KAFKA_BROKERS: this.settings.KAFKA_BROKERS.join(','), ...this.environment },
-        stdio: ['ignore', 'pipe', 'pipe'],
-      }),
-    );
+    return resultOf(this.startCustody(...args));
+  }
+
+  /** The same, for a command that is not to come to its end. */
+  startCustody(...args: string[]): ChildProcess {
+    return spawn(process.execPath, [CLI, ...args], {
+      cwd: PROJECT_FOLDER,
+      env: { ...process.env, KAFKA_BROKERS: this.settings.KAFKA_BROKERS.join(','), ...this.environment },
+      stdio: ['ignore', 'pipe', 'pipe'],
+    });
   }
 
   async token(role: Role, subject = `test-${role}`): Promise<string> {

@@ -2,6 +2,7 @@
 import { fork, type ChildProcess } from 'node:child_process';
 import { once } from 'node:events';
 import { fileURLToPath } from 'node:url';
+import type { ReferenceWork } from './worker.js';
 
 export class ReferencePool {
   private constructor(private readonly processes: readonly ChildProcess[]) {}
@@ -13,11 +14,15 @@ export class ReferencePool {
     return new ReferencePool(children);
   }
 
-  /** @returns the templates, in no particular order */
-  async run(images: readonly Uint8Array[]): Promise<Float32Array[]> {
+  /**
+   * @param folder where each image is written too, as it came: the least that keeping it can cost
+   * @returns the templates, in no particular order
+   */
+  async run(images: readonly Uint8Array[], folder?: string): Promise<Float32Array[]> {
     const answers = this.processes.map(async (child, i) => {
       const answer = once(child, 'message');
-      child.send(images.filter((_, j) => j % this.processes.length === i));
+      const share = images.filter((_, j) => j % this.processes.length === i);
+      child.send({ images: share, folder } satisfies ReferenceWork);
       return (await answer)[0] as Float32Array[];
     });
     return (await Promise.all(answers)).flat();

@@ -19,6 +19,8 @@ export interface Restored {
   readonly heapBytes: number;
   /** What the shard says that vectors, codes and graph take. */
   readonly nativeBytes: number;
+  /** What it says that the records take beside the heap. */
+  readonly entryBytes: number;
 }
 
 /** @param templates that the snapshot must hold */
@@ -55,12 +57,14 @@ if (process.send !== undefined && process.argv[1] === fileURLToPath(import.meta.
     (globalThis as { gc?: () => void }).gc?.();
     await pause(300);
   }
+  const { memoryBytes: nativeBytes, entryBytes } = work!.stats();
   const restored: Restored = {
     cpuMs,
     clockMs,
     residentBytes: residentOf(),
     heapBytes: process.memoryUsage().heapUsed,
-    nativeBytes: work!.stats().memoryBytes,
+    nativeBytes,
+    entryBytes,
   };
   process.send(restored);
   process.once('disconnect', () => {

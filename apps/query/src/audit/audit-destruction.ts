@@ -4,11 +4,16 @@
  */
 import type { AuditLog, AuditPublisher } from '#audit/audit-log.js';
 import type { DestructionRequest } from '#contracts/audit-forms.js';
-import { destructionStatement, DESTRUCTION_ACTION, type AuditDestruction } from '#contracts/audit-record.js';
-import { AUDIT_ENTRIES } from '#contracts/topics.js';
+import {
+  auditEntryEnd,
+  destructionStatement,
+  DESTRUCTION_ACTION,
+  type AuditDestruction,
+} from '#contracts/audit-record.js';
 import { Failure, Refusal } from '#domain/errors.js';
 import type { Actor } from '#domain/identity.js';
 import { idempotentId } from '#platform/idempotency.js';
+import { QUERY_SOURCE } from '../query-source.js';
 import type { AuditView } from './audit-view.js';
 
 const DAY_MS = 86_400_000;
@@ -56,7 +61,7 @@ export class AuditDestructions {
 
   private async bury(eventIds: readonly string[]): Promise<void> {
     try {
-      await this.publisher.publishAll(eventIds.map((key) => ({ topic: AUDIT_ENTRIES, key, value: null })));
+      await this.publisher.publishAll(eventIds.map((eventId) => auditEntryEnd(eventId, QUERY_SOURCE)));
     } catch (cause) {
       throw new Failure('AUDIT_UNAVAILABLE', 'Not all entries are destroyed: ask again.', true, { cause });
     }

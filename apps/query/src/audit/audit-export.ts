@@ -8,9 +8,7 @@ import { AUDIT_CHECKPOINTS, AUDIT_ENTRIES, AUDIT_ENTRY_PARTITIONS, AUDIT_LOG } f
 import type { Actor } from '#domain/identity.js';
 import type { KafkaClient } from '#kafka/kafka-client.js';
 import type { KafkaRecord } from '#kafka/kafka-record.js';
-
-/** Takes lines as fast as whoever asked reads them. Rejects when they have gone. */
-export type LineSink = (lines: string) => Promise<void>;
+import type { LineSink } from '../line-sink.js';
 
 export class AuditExport {
   constructor(

@@ -69,6 +69,8 @@ export interface FoundLeaf extends LoggedLeaf {
 export class AuditView implements SealableLog {
   private readonly readers: Record<AuditTopic, LogReader>;
   private readonly tree: MerkleFrontier;
+  private lastOpened:
+    { readonly note: string | undefined; readonly checkpoint: SignedCheckpoint | undefined } | undefined;
 
   private constructor(
     private readonly db: DatabaseSync,
@@ -252,7 +254,11 @@ export class AuditView implements SealableLog {
   }
 
   lastCheckpoint(): SignedCheckpoint | undefined {
-    return this.opened(this.db.prepare('SELECT note FROM checkpoints ORDER BY size DESC LIMIT 1').all())[0];
+    const rows = this.db.prepare('SELECT note FROM checkpoints ORDER BY size DESC LIMIT 1').all();
+    const note = rows[0]?.['note'] as string | undefined;
+    // It is asked for every second, and its signatures are the same each time.
+    if (this.lastOpened?.note !== note) this.lastOpened = { note, checkpoint: this.opened(rows)[0] };
+    return this.lastOpened?.checkpoint;
   }
 
   checkpointAt(size: number): SignedCheckpoint | undefined {

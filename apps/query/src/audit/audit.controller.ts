@@ -9,6 +9,7 @@ import { AllowRoles, CurrentActor } from '#platform/roles.guard.js';
 import { AuditDestructions } from './audit-destruction.js';
 import { AuditExport } from './audit-export.js';
 import { AuditReading, type AuditPage, type ConsistencyProof, type InclusionProof } from './audit-reading.js';
+import { sendLines } from '../line-sink.js';
 
 /** The keys that checkpoints are verified with. */
 export class AuditKeys {
@@ -60,7 +61,7 @@ export class AuditController {
     await this.copy.begin(actor);
     response.status(200).type('application/x-ndjson').setHeader('Cache-Control', 'no-store');
     try {
-      await this.copy.write((lines) => sent(response, lines));
+      await this.copy.write((lines) => sendLines(response, lines));
       response.end();
     } catch {
       // What was sent lacks its last line, by which whoever reads it knows.
@@ -78,22 +79,4 @@ export class AuditController {
   ): Promise<AuditDestruction> {
     return this.destructions.destroy(actor, parseDestructionForm(body), key);
   }
-}
-
-/** Resolves when there is room for more. */
-async function sent(response: Response, lines: string): Promise<void> {
-  if (response.destroyed) throw new Error('whoever asked has gone');
-  if (response.write(lines)) return;
-  await new Promise<void>((resolve, reject) => {
-    const gone = (): void => {
-      response.off('drain', drained);
-      reject(new Error('whoever asked has gone'));
-    };
-    const drained = (): void => {
-      response.off('close', gone);
-      resolve();
-    };
-    response.once('drain', drained);
-    response.once('close', gone);
-  });
 }

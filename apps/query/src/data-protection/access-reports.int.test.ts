@@ -7,6 +7,7 @@ import { codeOfAsync } from '#domain/codes-for-tests.js';
 import { Failure } from '#domain/errors.js';
 import type { ImageId, Offset, SearchId, SubjectId } from '#domain/ids.js';
 import type { FoundAnswer, FoundCandidate } from '#domain/search-answer.js';
+import { foundAnswerForTests } from '#domain/search-answer-for-tests.js';
 import { readTopic } from '#testkit/topic-for-tests.js';
 import { accessReportHtml } from './access-report-html.js';
 import { AccessReports } from './access-reports.js';
@@ -67,7 +68,7 @@ function answerOf(searchId: SearchId, people: readonly Person[]): FoundAnswer {
     capturedAt: null,
     sourceOffset: 0 as Offset,
   }));
-  return { searchId, complete: true, candidates, completedAt: '2026-03-01T00:00:00.000Z' } as unknown as FoundAnswer;
+  return foundAnswerForTests(searchId, candidates, { completedAt: '2026-03-01T00:00:00.000Z' });
 }
 
 /** A search in the street that returned both, and a retrospective one that is under review. */

@@ -52,6 +52,8 @@ const LINGER_MS = 250;
 /** Rows that are looked at again before others have their turn: a few milliseconds. */
 const REVIEW_SLICE_ROWS = 500;
 const DUE_LIMIT_MAX = 500;
+const READ_TO_END_MS_MAX = 30_000;
+const READ_TO_END_POLL_MS = 10;
 
 const SCHEMA = `
   CREATE TABLE IF NOT EXISTS images (
@@ -136,6 +138,18 @@ export class GalleryRegister {
     return this.reader.caughtUp();
   }
 
+  /** Resolves when everything that is in the log now is in the register. @throws Failure VIEW_BEHIND, KAFKA_UNAVAILABLE */
+  async readToEnd(): Promise<void> {
+    const deadline = Date.now() + READ_TO_END_MS_MAX;
+    const ends = await this.options.kafka.topicAdmin().topicOffsets(galleryTemplates(this.options.modelId));
+    for (const [partition, { high }] of ends) {
+      while (this.reader.progress(partition).nextOffset < high) {
+        if (Date.now() > deadline) throw new Failure('VIEW_BEHIND', 'This replica has not read that far yet.', true);
+        await new Promise((resolve) => setTimeout(resolve, READ_TO_END_POLL_MS));
+      }
+    }
+  }
+
   image(id: ImageId): HeldImage | undefined {
     const held = this.known(id);
     return held !== undefined && this.isHeld(held) ? held : undefined;
@@ -157,6 +171,20 @@ export class GalleryRegister {
     const [column, value] = columnOf(target);
     const rows = this.db.prepare(`SELECT body FROM images WHERE ${column} = ? ORDER BY image_id`).all(value);
     return rows.map(heldImage).filter((held) => this.isHeld(held));
+  }
+
+  /** Every image that is held, by imageId, some at a time. @param after exclusive; undefined for the first ones */
+  page(
+    after: ImageId | undefined,
+    limit: number,
+  ): { readonly images: readonly HeldImage[]; readonly next: ImageId | undefined } {
+    const rows = this.db
+      .prepare('SELECT image_id, body FROM images WHERE image_id > ? ORDER BY image_id LIMIT ?')
+      .all(after ?? '', limit);
+    return {
+      images: rows.map(heldImage).filter((held) => this.isHeld(held)),
+      next: rows.length < limit ? undefined : (rows.at(-1)!['image_id'] as ImageId),
+    };
   }
 
   /**

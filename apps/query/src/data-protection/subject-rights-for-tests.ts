@@ -17,7 +17,7 @@ import { DirectionFollower } from '#kafka/direction-follower.js';
 import { DispositionFollower } from '#kafka/disposition-follower.js';
 import type { KafkaClient } from '#kafka/kafka-client.js';
 import type { Publisher } from '#kafka/publisher.js';
-import { FolderImageStore } from '#platform/image-store.js';
+import { FolderImageStore } from '#platform/folder-image-store.js';
 import { clientForTests, eventually, silentLog } from '#testkit/kafka-test-helpers.js';
 import { AuditTrail, type TrailEntry } from '../audit/audit-trail.js';
 import { AuditView } from '../audit/audit-view.js';

@@ -70,6 +70,7 @@ function evidencesOf(audited: () => Promise<void> = () => Promise.resolve()): Re
           created: [],
           altered: [],
           unchanged: [],
+          leftAlone: [],
           differing: [{ topic: desired[0]!.name, setting: 'retention.ms', wanted: '1', found: '2' }],
         }),
     },

@@ -32,6 +32,23 @@ import {
 import { AUDITED, OF_DIRECTIONS, OF_THE_PIPELINE, WRITTEN } from './openapi-problems.js';
 
 export const subjectPaths: Record<string, Schema> = {
+  '/v1/images/export': {
+    get: call({
+      operationId: 'exportImages',
+      summary:
+        'What became of every image, to reconcile with a custody system: held and in which state, refused and why, or erased',
+      roles: ['data-protection'],
+      answers: {
+        200: {
+          description:
+            'A JSON object a line: first one of the kind `image-export`, each image once, held ones before the others, and at last one of the kind `end`',
+          headers: neverStored,
+          content: { 'application/x-ndjson': { schema: string } },
+        },
+      },
+      problems: [AUDITED, { 503: ['EXPORT_RUNNING', 'KAFKA_UNAVAILABLE', 'VIEW_BEHIND'] }],
+    }),
+  },
   '/v1/images/{imageId}': {
     patch: call({
       operationId: 'correctImage',

@@ -1,6 +1,6 @@
 /**
- * Owns the retrospective searches of the partitions that its consumer group gives it: takes requests and commands in the
- * log's order, decides on them against the state that the accepted events have left, and publishes what it accepts.
+ * Owns the retrospective searches of the partitions that its consumer group gives it: is given requests and commands in
+ * the log's order, one after the other, so that a search's commands meet the state that the ones before left; decides on them against the state that the accepted events have left, and publishes what it accepts.
  *
  * Requests and commands of one search are on the same partition number of their topics, and so have the same owner. A
  * takeover reads the events to their end first. An owner that no longer is one may still publish, but its event's version
@@ -13,17 +13,14 @@ import type { AuditStatement } from '#contracts/audit-record.js';
 import { ASSERTION_HEADER } from '#contracts/custody-image.js';
 import { partitionFor } from '#contracts/murmur2.js';
 import { parseSearchCommand, parseSearchRequestFields, type SearchCommand } from '#contracts/search-record.js';
-import { SEARCH_PARTITIONS, SEARCHES_EVENTS, SEARCHES_REQUESTS } from '#contracts/topics.js';
-import { CodedError, describeError, Failure, Refusal } from '#domain/errors.js';
+import { SEARCH_PARTITIONS, SEARCHES_EVENTS } from '#contracts/topics.js';
+import { describeError, Failure, Refusal } from '#domain/errors.js';
 import { searchId as parseSearchId, type SearchId } from '#domain/ids.js';
 import { decide } from '#domain/retrospective-decision.js';
 import type { RetrospectiveRules } from '#domain/retrospective-events.js';
 import { parseRetrospectiveSearch, type RetrospectiveSearchRequest } from '#domain/retrospective-request.js';
 import type { RetrospectiveSearch, RetrospectiveState } from '#domain/retrospective-search.js';
-import { deadLetterFor } from '#kafka/dead-letters.js';
-import type { GroupBatch } from '#kafka/group-consumer.js';
 import type { KafkaRecord } from '#kafka/kafka-record.js';
-import type { Publisher } from '#kafka/publisher.js';
 import type { TopicAdmin } from '#kafka/topic-admin.js';
 import type { AssertionVerifier } from '#platform/identity.js';
 import { probeName, type ImageStore } from '#platform/image-store.js';
@@ -55,7 +52,6 @@ export class RetrospectiveOwner {
       readonly withdrawal: CandidateWithdrawal;
       readonly holds: OpenSearchHold;
       readonly admission: Pick<SearchAdmission, 'admitRequest'>;
-      readonly publisher: Publisher;
       readonly view: SearchView;
       readonly probes: ImageStore;
       readonly assertions: AssertionVerifier;
@@ -82,11 +78,6 @@ export class RetrospectiveOwner {
         await pause(waitMs);
       }
     }
-  }
-
-  /** One record after the other, so that a search's commands meet the state that the ones before left. */
-  async handleBatch(batch: GroupBatch): Promise<void> {
-    for (const record of batch.records) await this.untilHandled(record, batch.signal);
   }
 
   /** What the owner before has begun and not finished. */
@@ -126,40 +117,12 @@ export class RetrospectiveOwner {
     }));
   }
 
-  /** What can pass is waited out: a record that is in the log is never dropped because something was away. */
-  private async untilHandled(record: KafkaRecord, signal: AbortSignal): Promise<void> {
-    for (let waitMs = RETRY_AFTER_MS_MIN; !signal.aborted; waitMs = Math.min(waitMs * 2, RETRY_AFTER_MS_MAX)) {
-      try {
-        await (record.topic === SEARCHES_REQUESTS ? this.request(record, signal) : this.command(record, signal));
-        return;
-      } catch (error) {
-        this.parts.log.warn('search-record-failed', {
-          topic: record.topic,
-          partition: record.partition,
-          offset: record.offset,
-          error: describeError(error),
-        });
-        const canPass = error instanceof Failure && error.retryable;
-        if (!canPass && (await this.gaveUp(record, error))) return;
-        await pause(waitMs);
-      }
-    }
-  }
-
-  /** What no repetition can mend is put aside. @returns whether it could be; Kafka being away now passes too */
-  private async gaveUp(record: KafkaRecord, error: unknown): Promise<boolean> {
-    const code = error instanceof CodedError ? error.code : 'INTERNAL';
-    const detail = error instanceof CodedError ? error.publicText : 'The record could not be processed here.';
-    try {
-      await this.parts.publisher.publish(deadLetterFor(record, { code, detail, attempts: 1 }));
-      return true;
-    } catch (again) {
-      this.parts.log.warn('giving-up-failed', { error: describeError(again) });
-      return false;
-    }
-  }
-
-  private async request(record: KafkaRecord, signal: AbortSignal): Promise<void> {
+  /**
+   * A request of a system, or of this service for an operator.
+   *
+   * @throws Failure when it could not be handled now
+   */
+  async request(record: KafkaRecord, signal: AbortSignal): Promise<void> {
     const id = parseSearchId(record.key?.toString('latin1') ?? '');
     if (partitionFor(Buffer.from(id), SEARCH_PARTITIONS) !== record.partition) {
       const why = new Refusal('WRONG_PARTITION', 'Requests are keyed by searchId with the murmur2 partitioner.');
@@ -239,7 +202,8 @@ export class RetrospectiveOwner {
     });
   }
 
-  private async command(record: KafkaRecord, signal: AbortSignal): Promise<void> {
+  /** @throws Refusal when it is no command for this partition; Failure when it could not be handled now */
+  async command(record: KafkaRecord, signal: AbortSignal): Promise<void> {
     const command = parseSearchCommand(record.value);
     if (partitionFor(Buffer.from(command.searchId), SEARCH_PARTITIONS) !== record.partition) {
       throw new Refusal('WRONG_PARTITION', 'Commands are keyed by searchId with the murmur2 partitioner.');

@@ -6,32 +6,29 @@ import { createHash, generateKeyPairSync, randomBytes, randomUUID } from 'node:c
 import { mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import type { INestMicroservice } from '@nestjs/common';
 import { AuditLog } from '#audit/audit-log.js';
 import { dispositionRecord } from '#contracts/disposition-record.js';
 import type { OutgoingRecord } from '#contracts/outgoing-record.js';
 import { searchRequestHeaders } from '#contracts/search-record.js';
-import {
-  AUDIT_ENTRIES,
-  desiredTopics,
-  SEARCHES_COMMANDS,
-  SEARCHES_EVENTS,
-  SEARCHES_REQUESTS,
-} from '#contracts/topics.js';
+import { AUDIT_ENTRIES, desiredTopics, SEARCHES_EVENTS, SEARCHES_REQUESTS } from '#contracts/topics.js';
 import type { Disposition } from '#domain/disposition.js';
 import { Failure, Refusal } from '#domain/errors.js';
-import type { ImageId, ModelId, Offset, SearchId } from '#domain/ids.js';
+import type { ImageId, ModelId, Offset, SearchId, SubjectId } from '#domain/ids.js';
 import type { RetrospectiveAction } from '#domain/retrospective-commands.js';
 import type { RetrospectiveSearch } from '#domain/retrospective-search.js';
 import type { FoundAnswer } from '#domain/search-answer.js';
+import { candidateForTests, foundAnswerForTests } from '#domain/search-answer-for-tests.js';
 import type { ProcessedFace } from '#face/face-protocol.js';
 import { DirectionFollower } from '#kafka/direction-follower.js';
 import { DispositionFollower } from '#kafka/disposition-follower.js';
 import type { GroupConsumer } from '#kafka/group-consumer.js';
 import type { KafkaClient } from '#kafka/kafka-client.js';
+import { NestTransport, serveRecords } from '#kafka/nest-transport.js';
 import type { Publisher } from '#kafka/publisher.js';
 import { AssertionSigner, AssertionVerifier, openJwks } from '#platform/identity.js';
-import { FolderImageStore } from '#platform/image-store.js';
-import type { Log } from '#platform/log.js';
+import { FolderImageStore } from '#platform/folder-image-store.js';
+import { nestLogger, type Log } from '#platform/log.js';
 import { QueryMetrics } from '#platform/metrics.js';
 import { clientForTests, eventually } from '#testkit/kafka-test-helpers.js';
 import { CandidateWithdrawal } from './candidate-withdrawal.js';
@@ -40,6 +37,8 @@ import { RetrospectiveOwner } from './retrospective-owner.js';
 import { RetrospectiveRuns } from './retrospective-runs.js';
 import { SearchAcceptance } from './search-acceptance.js';
 import { SearchDecisions } from './search-decisions.js';
+import { SearchRecordsModule } from './search-records.controller.js';
+import { QUERY_SOURCE } from '../query-source.js';
 import { SearchView } from '../searches/search-view.js';
 
 const CASE_SYSTEM = 'case-system';
@@ -184,7 +183,8 @@ export class ReviewReplica {
   /** While it is set, nothing can be appended to this replica's audit. */
   auditIsAway = false;
   readonly warnings: string[] = [];
-  private consumer: GroupConsumer | undefined;
+  private records: NestTransport | undefined;
+  private ownership: INestMicroservice | undefined;
   private closed = false;
 
   private constructor(
@@ -277,7 +277,6 @@ export class ReviewReplica {
         withdrawal,
         holds,
         admission: { admitRequest() {} },
-        publisher,
         view,
         probes: tests.probes,
         assertions: tests.assertions,
@@ -287,31 +286,30 @@ export class ReviewReplica {
       },
       this.rules,
     );
-    this.consumer = this.kafka.groupConsumer({
+    this.records = new NestTransport(kafka, publisher, log, {
       groupId: tests.groupId,
-      topics: [SEARCHES_REQUESTS, SEARCHES_COMMANDS],
+      source: QUERY_SOURCE,
       partitionsConsumedConcurrently: IN_FLIGHT,
       onAssigned: (assignment, _generation, signal) =>
         owner.takeOver([...new Set(assignment.map(({ partition }) => partition))], signal),
-      onBatch: (batch) => owner.handleBatch(batch),
       onFatal: (error) => void tests.fatal.push(error),
     });
-    this.consumer.start();
+    this.ownership = await serveRecords(SearchRecordsModule.for(owner), this.records, nestLogger(log));
     await this.joined();
   }
 
   /** A member that goes while it is joining is waited for by the others until its session has run out. */
   private async joined(): Promise<void> {
     await eventually(() => {
-      if (this.consumer?.currentGeneration === undefined) throw new Error('not a member yet');
+      if (this.records?.unwrap<GroupConsumer>().currentGeneration === undefined) throw new Error('not a member yet');
     });
   }
 
   /** Leaves the owning to others. */
   async disown(): Promise<void> {
-    if (this.consumer !== undefined) await this.joined();
-    await this.consumer?.close();
-    this.consumer = undefined;
+    if (this.ownership !== undefined) await this.joined();
+    await this.ownership?.close();
+    this.ownership = undefined;
     await this.runs?.close();
   }
 
@@ -343,23 +341,17 @@ export class ReviewReplica {
     const { candidates = [], complete = [true] } = probe as unknown as ProbeForTests;
     const run = this.tests.runs.get(searchId) ?? 0;
     this.tests.runs.set(searchId, run + 1);
-    return {
-      searchId,
-      kind: 'retrospective',
+    const ranked = candidates.map((imageId, index) =>
+      candidateForTests(index + 1, {
+        imageId,
+        subjectId: `subject-of-${imageId}` as SubjectId,
+        sourceOffset: 3 as Offset,
+      }),
+    );
+    return foundAnswerForTests(searchId, ranked, {
       completedAt: new Date().toISOString(),
       complete: complete[Math.min(run, complete.length - 1)]!,
-      gallery: { modelId: 'a0d170a0d170a0d1' },
-      mode: 'exact',
-      threshold: { version: 1, score: 0.5, evaluated: true },
-      candidates: candidates.map((imageId, index) => ({
-        rank: index + 1,
-        score: 0.9 - index / 100,
-        aboveThreshold: true,
-        imageId,
-        subjectId: `subject-of-${imageId}`,
-        sourceOffset: 3,
-      })),
-    } as unknown as FoundAnswer;
+    });
   }
 }
 

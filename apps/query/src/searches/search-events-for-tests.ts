@@ -1,10 +1,11 @@
 /** Events of searches as the services write them, for the tests of whatever reads them. */
 import { randomUUID } from 'node:crypto';
 import { searchEventRecord, type SearchEvent } from '#contracts/search-record.js';
-import type { SearchId } from '#domain/ids.js';
+import type { ImageId, Offset, SearchId, SubjectId } from '#domain/ids.js';
 import type { OperatorSearchAnswered, OperatorSearchEvent } from '#domain/operator-search.js';
 import type { RetrospectiveEvent } from '#domain/retrospective-events.js';
 import type { FoundAnswer } from '#domain/search-answer.js';
+import { candidateForTests, foundAnswerForTests } from '#domain/search-answer-for-tests.js';
 import type { RecordPosition } from '#kafka/kafka-record.js';
 import type { Publisher } from '#kafka/publisher.js';
 
@@ -14,14 +15,21 @@ export function at(second: number): string {
   return new Date(Date.UTC(2026, 0, 1, 0, 0, second)).toISOString();
 }
 
+/** Tells one answer from another: a time of its own for each text. */
+export function completedAt(mark: string): string {
+  const sum = [...mark].reduce((total, character) => total * 31 + character.codePointAt(0)!, 0);
+  return at(sum % 1_000_000);
+}
+
 function answer(searchId: SearchId, mark: string, images: readonly string[] = []): FoundAnswer {
-  const candidates = images.map((imageId, i) => ({
-    rank: i + 1,
-    imageId,
-    subjectId: `of-${imageId}`,
-    sourceOffset: i,
-  }));
-  return { searchId, complete: true, candidates, completedAt: mark } as unknown as FoundAnswer;
+  const candidates = images.map((imageId, i) =>
+    candidateForTests(i + 1, {
+      imageId: imageId as ImageId,
+      subjectId: `of-${imageId}` as SubjectId,
+      sourceOffset: i as Offset,
+    }),
+  );
+  return foundAnswerForTests(searchId, candidates, { completedAt: completedAt(mark) });
 }
 
 export function received(searchId: SearchId, second = 0, by = 'op-1'): RetrospectiveEvent {

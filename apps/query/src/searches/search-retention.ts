@@ -5,14 +5,14 @@
  * Act 1996, code of practice).
  */
 import type { AuditLog } from '#audit/audit-log.js';
-import { partitionFor } from '#contracts/murmur2.js';
 import type { RetentionEndRequest } from '#contracts/search-forms.js';
-import { SEARCH_PARTITIONS, SEARCHES_EVENTS } from '#contracts/topics.js';
+import { searchEventEnd } from '#contracts/search-record.js';
 import { Refusal } from '#domain/errors.js';
 import type { Actor } from '#domain/identity.js';
 import type { SearchId } from '#domain/ids.js';
 import type { Publisher } from '#kafka/publisher.js';
 import { probeName, type ImageStore } from '#platform/image-store.js';
+import { QUERY_SOURCE } from '../query-source.js';
 import type { ViewedSearch } from './search-tables.js';
 import type { SearchView } from './search-view.js';
 
@@ -65,9 +65,8 @@ export class SearchRetention {
       },
     ]);
     await this.images.delete(probeName(searchId));
-    const partition = partitionFor(Buffer.from(searchId), SEARCH_PARTITIONS);
     await this.publisher.publishAll(
-      keys.map((key) => ({ topic: SEARCHES_EVENTS, key, partition, value: null })),
+      keys.map((key) => searchEventEnd(searchId, key, QUERY_SOURCE)),
       ACCEPT_DEADLINE_MS,
     );
     return { searchId, eventsForgotten: keys.length };

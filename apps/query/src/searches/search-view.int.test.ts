@@ -19,6 +19,7 @@ import type { Log } from '#platform/log.js';
 import { clientForTests } from '#testkit/kafka-test-helpers.js';
 import {
   at,
+  completedAt,
   found,
   newId,
   operatorSearch as byOfficer,
@@ -133,7 +134,7 @@ describe('the view of the searches', () => {
     await reflects(view, ...(await publish(found(retrospective, 3, 'x'), operatorSearch(operatorId))));
     expect(view.get(retrospective)).toMatchObject({
       kind: 'retrospective',
-      search: { state: 'CANDIDATES', version: 3, operator, answer: { completedAt: 'x' } },
+      search: { state: 'CANDIDATES', version: 3, operator, answer: { completedAt: completedAt('x') } },
     });
     expect(view.get(operatorId)).toEqual({
       kind: 'operator',
@@ -155,7 +156,9 @@ describe('the view of the searches', () => {
       received(id, 5, 'somebody-else'),
     );
     await reflects(view, ...positions);
-    expect(view.get(id)).toMatchObject({ search: { version: 3, operator, answer: { completedAt: 'first' } } });
+    expect(view.get(id)).toMatchObject({
+      search: { version: 3, operator, answer: { completedAt: completedAt('first') } },
+    });
     expect(warnings).toEqual(['event-not-accepted', 'event-not-accepted', 'event-not-accepted']);
   });
 
