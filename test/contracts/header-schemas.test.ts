@@ -128,14 +128,14 @@ describe.each(Object.entries(READ))('the headers of %s', (type, [headers, read])
           else sent[header] = value;
         }
         if (problems(name, sent).length > 0) return;
-        // What a JSON inside a header must be, its schema says apart.
-        if (!isJson(sent['ce_request']) || !isJson(sent['ce_filter'])) return;
+        // What the JSON inside a header must be, its own schema says: it is left as it was.
+        if (['ce_request', 'ce_filter'].some((header) => sent[header] !== headers[header])) return;
         fitted++;
         expect(() => read(sent)).not.toThrow();
       }),
       { numRuns: 1000 },
     );
-    expect(fitted).toBeGreaterThan(3);
+    expect(fitted).toBeGreaterThan(10);
   });
 
   test('do not fit it without what the reader needs', () => {
@@ -155,15 +155,5 @@ function refuses(read: () => unknown): boolean {
   } catch (error) {
     if (error instanceof Refusal) return true;
     throw error;
-  }
-}
-
-function isJson(text: string | undefined): boolean {
-  if (text === undefined) return true;
-  try {
-    const value: unknown = JSON.parse(text);
-    return typeof value === 'object' && value !== null && Object.keys(value).length === 0;
-  } catch {
-    return false;
   }
 }

@@ -182,7 +182,7 @@ export async function fillVerified(
         } else ahead = buffer.subarray(0, await readHashed(buffer));
       }
     }
-    if (ahead.byteLength > 0 || (await file.read(buffer)) > 0) throw corrupt(`${facts.name} has more than it should`);
+    if (ahead.byteLength > 0) throw corrupt(`${facts.name} has more than it should`);
   } finally {
     await file.close();
   }

@@ -95,7 +95,7 @@ describe.skipIf('missing' in gateway)('against a real S3 server', () => {
     const bucket = await newBucket();
     vi.stubEnv('AWS_SECRET_ACCESS_KEY', 'another');
     expect(await codeOfAsync(() => open(bucket))).toBe('IMAGE_STORE_UNAVAILABLE');
-    vi.stubEnv('AWS_SECRET_ACCESS_KEY', server.environment['AWS_SECRET_ACCESS_KEY']!);
+    vi.stubEnv('AWS_SECRET_ACCESS_KEY', server.environment['AWS_SECRET_ACCESS_KEY']);
     expect(await codeOfAsync(() => open(bucket, 'http://127.0.0.1:1'))).toBe('IMAGE_STORE_UNAVAILABLE');
   });
 });
