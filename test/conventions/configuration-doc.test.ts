@@ -5,8 +5,8 @@ import { plain, projectFiles, readProjectFile, tableRows } from './project-files
 const document = readProjectFile('docs/configuration.md');
 const services = tableRows(document, 'Settings of the services');
 
-/** Set by npm itself for what it runs. */
-const OF_NPM = ['npm_execpath'];
+/** Set by npm for what it runs, and by every shell. */
+const OF_THE_PLATFORM = ['npm_execpath', 'PATH'];
 
 function namesIn(section: string): string[] {
   return tableRows(document, section)
@@ -26,7 +26,7 @@ function variablesRead(folders: RegExp, pattern: RegExp): string[] {
     .filter((path) => folders.test(path) && !path.endsWith('.test.ts'))
     .flatMap((path) => [...readProjectFile(path).matchAll(pattern)])
     .map((match) => match[1]!);
-  return [...new Set(names)].filter((name) => !OF_NPM.includes(name)).toSorted();
+  return [...new Set(names)].filter((name) => !OF_THE_PLATFORM.includes(name)).toSorted();
 }
 
 describe('docs/configuration.md', () => {

@@ -59,12 +59,13 @@ async function follow(kafka: Kafka, topic: string, onMessage: (id: string) => vo
 async function main(): Promise<void> {
   // Without its idle timer, which would burn CPU while the other side is measured.
   stopIdlePolling();
-  const brokers = process.env['KAFKA_BROKERS']!.split(',');
+  const given = process.env as Record<'KAFKA_BROKERS' | 'QUESTIONS' | 'ECHOES' | 'ROLE', string>;
+  const brokers = given.KAFKA_BROKERS.split(',');
   const kafka = new kafkajs.Kafka({ brokers, clientId: 'bench-bare', logLevel: kafkajs.logLevel.NOTHING });
   const producer = kafka.producer({ allowAutoTopicCreation: false });
   await producer.connect();
-  const [questions, echoes] = [process.env['QUESTIONS']!, process.env['ECHOES']!];
-  if (process.env['ROLE'] === 'echo') {
+  const [questions, echoes] = [given.QUESTIONS, given.ECHOES];
+  if (given.ROLE === 'echo') {
     const sends = new BatchedSends(producer, echoes);
     await follow(kafka, questions, (id) => sends.send({ value: ECHO, headers: { [ID]: id }, partition: 0 }));
     obey(() => Promise.resolve());

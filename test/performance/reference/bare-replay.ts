@@ -7,7 +7,7 @@ import { obey } from '../load-process.js';
 const BYTES_PER_PARTITION_MAX = 1024 * 1024;
 const FETCH_BYTES_MAX = 10 * 1024 * 1024;
 
-const brokers = process.env['KAFKA_BROKERS']!.split(',');
+const brokers = (process.env as Record<'KAFKA_BROKERS', string>).KAFKA_BROKERS.split(',');
 const kafka = new kafkajs.Kafka({ brokers, clientId: 'bench-bare-replay', logLevel: kafkajs.logLevel.NOTHING });
 
 /** From the first fetch on: how long a group takes to form is not what is compared. */
