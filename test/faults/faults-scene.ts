@@ -22,6 +22,7 @@ import { LocalBroker } from '#kafka/local-broker.js';
 import { cacheFolder } from '#platform/cache-folder.js';
 import { FolderImageStore } from '#platform/folder-image-store.js';
 import { AssertionSigner } from '#platform/identity.js';
+import { isProcessAlive } from '#platform/process-alive.js';
 import { readSettings } from '#platform/settings.js';
 import { faceImage } from '#testkit/face-images-for-tests.js';
 import { silentLog } from '#testkit/kafka-test-helpers.js';
@@ -175,7 +176,7 @@ export async function openFaultsScene(
     ingests: () => services.filter(({ kind }) => kind === 'ingest'),
     startBroker,
     killBroker: async () => broker?.kill9(),
-    brokerIsAlive: () => isAlive(broker!.pid),
+    brokerIsAlive: () => isProcessAlive(broker!.pid),
     freezeBroker: () => process.kill(broker!.pid, 'SIGSTOP'),
     thawBroker: () => process.kill(broker!.pid, 'SIGCONT'),
     close: async () => {
@@ -218,15 +219,6 @@ async function ownDisk(folder: string): Promise<string | undefined> {
     return folder;
   } catch {
     return undefined;
-  }
-}
-
-function isAlive(pid: number): boolean {
-  try {
-    process.kill(pid, 0);
-    return true;
-  } catch {
-    return false;
   }
 }
 

@@ -2,18 +2,11 @@
  * A proxy between everybody and the broker that breaks connections on demand: Shopify's toxiproxy, built once by Go into
  * the cache.
  */
-import { spawn, spawnSync, type ChildProcess } from 'node:child_process';
-import { existsSync } from 'node:fs';
-import { delimiter, join } from 'node:path';
+import { spawn, type ChildProcess } from 'node:child_process';
 import { freePort } from '#kafka/free-port.js';
-import { cacheFolder } from '#platform/cache-folder.js';
+import { goTool } from '#testkit/go-tool.js';
 
-const VERSION = 'v2.12.0';
-const BUILD_TIMEOUT_MS = 300_000;
 const READY_WITHIN_MS = 10_000;
-/** Where Go is put when it does not come from the system. */
-const GO_FOLDER = '/usr/local/go/bin';
-const { PATH: ofSystem = '' } = process.env;
 const PROXY = 'kafka';
 
 export type Toxic =
@@ -33,10 +26,10 @@ export class Toxiproxy {
 
   /** @returns why it cannot be had, in words, when it cannot */
   static async start(brokerPort: number): Promise<Toxiproxy | string> {
-    const binary = builtServer();
-    if (!existsSync(binary)) return `toxiproxy cannot be built: ${binary}`;
+    const server = goTool('github.com/Shopify/toxiproxy/v2/cmd/server', 'v2.12.0');
+    if ('missing' in server) return `toxiproxy is missing: ${server.missing}`;
     const [apiPort, port] = [await freePort(), await freePort()];
-    const child = spawn(binary, ['-host', '127.0.0.1', '-port', String(apiPort)], { stdio: 'ignore' });
+    const child = spawn(server.path, ['-host', '127.0.0.1', '-port', String(apiPort)], { stdio: 'ignore' });
     const proxy = new Toxiproxy(child, `http://127.0.0.1:${apiPort}`, port);
     const deadlineMs = Date.now() + READY_WITHIN_MS;
     for (;;) {
@@ -71,22 +64,4 @@ export class Toxiproxy {
     const answer = await fetch(this.url + path, { method, ...(body && { body: JSON.stringify(body) }) });
     if (!answer.ok) throw new Error(`toxiproxy: ${method} ${path} is answered with ${answer.status}`);
   }
-}
-
-/** @returns its file, or why there is none */
-function builtServer(): string {
-  const folder = join(cacheFolder(), `toxiproxy-${VERSION}`);
-  const binary = join(folder, 'server');
-  if (existsSync(binary)) return binary;
-  const { status, stderr, error } = spawnSync(
-    'go',
-    ['install', `github.com/Shopify/toxiproxy/v2/cmd/server@${VERSION}`],
-    {
-      env: { ...process.env, GOBIN: folder, PATH: [ofSystem, GO_FOLDER].join(delimiter) },
-      encoding: 'utf8',
-      timeout: BUILD_TIMEOUT_MS,
-    },
-  );
-  if (status === 0) return binary;
-  return error?.message ?? stderr.trim().split('\n').at(-1) ?? 'go install failed';
 }

@@ -3,6 +3,7 @@ import { rm } from 'node:fs/promises';
 import Table from 'cli-table3';
 import { Failure, Refusal } from '#domain/errors.js';
 import { pause } from '#kafka/backoff.js';
+import { isProcessAlive } from '#platform/process-alive.js';
 import type { Settings } from '#platform/settings.js';
 import { expectDealable, galleryLayoutSchema, type GalleryLayout } from './gallery-layout.js';
 import { layoutRequestFile, readLayoutState, type LayoutState } from './gallery-processes.js';
@@ -53,7 +54,7 @@ export async function changeGalleryLayout(settings: Settings, wanted: GalleryLay
     const end = endOf(state);
     if (end === 'done') return;
     if (end === 'failed') throw new Failure('LAYOUT_CHANGE_FAILED', text, false);
-    if (state !== undefined && !isAlive(state.pid)) {
+    if (state !== undefined && !isProcessAlive(state.pid)) {
       throw new Failure('SYSTEM_NOT_RUNNING', 'The system has ended; its next start goes on with the change.', false);
     }
     await pause(POLL_MS);
@@ -72,16 +73,6 @@ async function untilTakenUp(settings: Settings, request: string): Promise<void> 
       );
     }
     await pause(POLL_MS);
-  }
-}
-
-function isAlive(pid: number): boolean {
-  try {
-    process.kill(pid, 0);
-    return true;
-  } catch (error) {
-    // Somebody else's, and there.
-    return (error as NodeJS.ErrnoException).code === 'EPERM';
   }
 }
 

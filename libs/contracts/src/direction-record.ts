@@ -9,12 +9,10 @@ import type { Direction } from '#domain/direction.js';
 import { ROLES } from '#domain/identity.js';
 import { cloudEventHeaders, JSON_CONTENT, type Headers } from './cloud-events.js';
 import { encodeJsonValue, parseJsonValue } from './json-value.js';
-import { imageIdSchema, instantSchema, offsetSchema, partitionSchema, subjectIdSchema } from './record-schemas.js';
+import { imageIdSchema, instantSchema, offsetSchema, placeSchema, subjectIdSchema } from './record-schemas.js';
 import { CUSTODY_DIRECTIONS } from './topics.js';
 
 export const DIRECTION_TYPE = 'custody.direction.v1';
-
-const place = z.object({ partition: partitionSchema, offset: offsetSchema });
 
 const base = {
   directionId: z.string().min(1),
@@ -35,8 +33,8 @@ export const heldBySchema = z.array(
 const erasedImage = z.object({
   imageId: imageIdSchema,
   outcome: z.enum(['erase', 'restricted-instead']),
-  source: place.optional(),
-  disposition: place.optional(),
+  source: placeSchema.optional(),
+  disposition: placeSchema.optional(),
   heldBy: heldBySchema.optional(),
   restrictionId: z.string().optional(),
 });
@@ -64,9 +62,9 @@ export const directionSchema = z.discriminatedUnion('kind', [
     ...base,
     kind: z.literal('erasure-receipt'),
     erasureId: z.string(),
-    source: place,
-    disposition: place,
-    tombstone: place,
+    source: placeSchema,
+    disposition: placeSchema,
+    tombstone: placeSchema,
     imageStoreEmptiedAt: instantSchema,
   }),
   z.object({

@@ -9,8 +9,7 @@ import {
   imageIdSchema,
   instantSchema,
   modelIdSchema,
-  offsetSchema,
-  partitionSchema,
+  placeSchema,
   subjectIdSchema,
 } from './record-schemas.js';
 
@@ -19,7 +18,6 @@ export const HELD_STATES = ['enrolled', 'restricted', 'retired'] as const;
 export const UNHELD_STATES = ['refused', 'failed', 'erased'] as const;
 export const IMAGE_STATES = [...HELD_STATES, ...UNHELD_STATES] as const;
 
-const placeSchema = z.object({ partition: partitionSchema, offset: offsetSchema });
 const text = z.string().optional();
 
 export const imageExportLineSchema = z.discriminatedUnion('kind', [

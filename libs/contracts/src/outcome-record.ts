@@ -10,23 +10,21 @@ import {
   imageIdSchema,
   instantSchema,
   modelIdSchema,
-  offsetSchema,
-  partitionSchema,
+  placeSchema,
   rotationSchema,
   uprightPictureSchema,
 } from './record-schemas.js';
 
 export const OUTCOME_TYPE = 'custody.outcome.v1';
 
-const place = z.object({ partition: partitionSchema, offset: offsetSchema });
-const base = { imageId: imageIdSchema, at: instantSchema, source: place };
+const base = { imageId: imageIdSchema, at: instantSchema, source: placeSchema };
 
 export const outcomeSchema = z.discriminatedUnion('outcome', [
   z.object({
     ...base,
     outcome: z.literal('enrolled'),
     modelId: modelIdSchema,
-    template: place,
+    template: placeSchema,
     faceBox: faceBoxSchema,
     facesFound: z.number().int(),
     embeddingNorm: z.number(),
@@ -50,7 +48,7 @@ export const outcomeSchema = z.discriminatedUnion('outcome', [
     outcome: z.literal('erased'),
     authority: z.string(),
     reason: z.string(),
-    disposition: place,
+    disposition: placeSchema,
   }),
   z.object({
     ...base,

@@ -23,6 +23,8 @@ export const searchIdSchema = z
 export const modelIdSchema = z.string().regex(/^[0-9a-f]{16}$/) as unknown as z.ZodType<ModelId>;
 export const offsetSchema = z.number().int().nonnegative() as unknown as z.ZodType<Offset>;
 export const partitionSchema = z.number().int().nonnegative();
+/** Where a record lies in its topic. */
+export const placeSchema = z.object({ partition: partitionSchema, offset: offsetSchema });
 export const instantSchema = z.iso.datetime({ offset: true });
 /** A date or an instant: custody systems know either. */
 export const dateOrInstantSchema = z.union([z.iso.date(), instantSchema]);

@@ -18,6 +18,7 @@ import {
   modelIdSchema,
   offsetSchema,
   partitionSchema,
+  placeSchema,
   rotationSchema,
   searchIdSchema,
   subjectIdSchema,
@@ -178,7 +179,7 @@ export const searchEventSchemas = {
     version: z.literal(1),
     code: z.string(),
     detail: z.string(),
-    source: z.object({ partition: partitionSchema, offset: offsetSchema }),
+    source: placeSchema,
   }),
   OPERATOR_SEARCH_ANSWERED: z.object({
     ...anyEvent,

@@ -1,10 +1,15 @@
+import { setImmediate as nextTurn } from 'node:timers/promises';
 import type { KafkaClient } from './kafka-client.js';
 import type { KafkaRecord } from './kafka-record.js';
 
+/** Records between which others have their turn: a few milliseconds. */
+const SLICE_RECORDS = 250;
+
 /**
- * Hands over everything that these partitions hold now, in the order of each.
+ * Hands over everything that these partitions hold now, in the order of each, and lets others have their turn between.
+ * Waits for the topic where it is not there yet.
  *
- * @throws Failure TOPIC_MISSING; READER_STOPPED when the client is closed before
+ * @throws Failure READER_STOPPED when the client is closed before
  */
 export async function readToEnd(
   kafka: Pick<KafkaClient, 'logReader'>,
@@ -17,9 +22,11 @@ export async function readToEnd(
     topic,
     partitions,
     from: 'beginning',
-    onBatch: ({ records }) => {
-      for (const record of records) take(record);
-      return Promise.resolve();
+    onBatch: async ({ records }) => {
+      for (const [i, record] of records.entries()) {
+        take(record);
+        if (i % SLICE_RECORDS === SLICE_RECORDS - 1) await nextTurn();
+      }
     },
     onFatal: (error) => (fatal = error),
   });

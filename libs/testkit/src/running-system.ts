@@ -10,6 +10,7 @@ import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import type { Role } from '#domain/identity.js';
 import { isPortFree } from '#kafka/free-port.js';
+import { isProcessAlive } from '#platform/process-alive.js';
 import { readSettings, type Settings } from '#platform/settings.js';
 
 /** The checkout, whether this is the source or what it was built to. */
@@ -174,7 +175,7 @@ export class RunningSystem {
     const before = this.pidOf(service);
     process.kill(before, signal);
     const deadline = Date.now() + 60_000;
-    while (isAlive(before)) {
+    while (isProcessAlive(before)) {
       if (Date.now() > deadline) throw new Error(`${service} has not ended:\n${this.output}`);
       await new Promise((resolve) => setTimeout(resolve, 10));
     }
@@ -225,15 +226,6 @@ async function freePortsFrom(count: number): Promise<number> {
     const first = randomInt(PORT_MIN, PORT_MAX - count);
     const free = await Promise.all(Array.from({ length: count }, (_, i) => isPortFree(first + i)));
     if (!free.includes(false)) return first;
-  }
-}
-
-function isAlive(pid: number): boolean {
-  try {
-    process.kill(pid, 0);
-    return true;
-  } catch {
-    return false;
   }
 }
 

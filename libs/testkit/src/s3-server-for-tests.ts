@@ -1,22 +1,16 @@
 /**
  * A real S3 server for tests: Versity's gateway to a folder, built by Go once and kept in the cache.
  */
-import { spawn, spawnSync } from 'node:child_process';
+import { spawn } from 'node:child_process';
 import { randomBytes } from 'node:crypto';
-import { existsSync } from 'node:fs';
 import { mkdir, mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
-import { delimiter, join } from 'node:path';
+import { join } from 'node:path';
 import { setTimeout as pause } from 'node:timers/promises';
 import { freePort } from '#kafka/free-port.js';
-import { cacheFolder } from '#platform/cache-folder.js';
+import { goTool } from './go-tool.js';
 
-const MODULE = 'github.com/versity/versitygw/cmd/versitygw';
-const VERSION = 'v1.8.0';
-/** On a machine that has none of its modules, and is busy. */
-const BUILD_TIMEOUT_MS = 480_000;
 const START_TIMEOUT_MS = 20_000;
-const PATH = [process.env['PATH'] ?? '', '/usr/local/go/bin'].join(delimiter);
 
 export interface S3ServerForTests {
   readonly endpoint: string;
@@ -26,17 +20,8 @@ export interface S3ServerForTests {
 }
 
 /** @returns the gateway's path, or why there is none */
-export function s3Server(): { readonly path: string } | { readonly missing: string } {
-  const folder = join(cacheFolder(), `versitygw-${VERSION}`);
-  const path = join(folder, 'versitygw');
-  if (existsSync(path)) return { path };
-  if (!PATH.split(delimiter).some((bin) => existsSync(join(bin, 'go')))) return { missing: 'Go is not installed' };
-  const { status, stderr, error } = spawnSync('go', ['install', '-trimpath', `${MODULE}@${VERSION}`], {
-    env: { ...process.env, PATH, GOBIN: folder },
-    encoding: 'utf8',
-    timeout: BUILD_TIMEOUT_MS,
-  });
-  return status === 0 ? { path } : { missing: `it cannot be built: ${(stderr || String(error)).trim().slice(-300)}` };
+export function s3Server(): ReturnType<typeof goTool> {
+  return goTool('github.com/versity/versitygw/cmd/versitygw', 'v1.8.0');
 }
 
 /** @param path of the gateway */

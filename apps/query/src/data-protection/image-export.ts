@@ -5,6 +5,7 @@
  */
 import { rmSync } from 'node:fs';
 import { DatabaseSync, type StatementSync } from 'node:sqlite';
+import { setImmediate as nextTurn } from 'node:timers/promises';
 import type { AuditLog } from '#audit/audit-log.js';
 import { formatImageExportLine, type ExportedImage, type ImageExportLine } from '#contracts/image-export.js';
 import { partitionFor } from '#contracts/murmur2.js';
@@ -21,6 +22,7 @@ import type { DirectionFollower } from '#kafka/direction-follower.js';
 import type { DispositionFollower } from '#kafka/disposition-follower.js';
 import type { KafkaClient } from '#kafka/kafka-client.js';
 import type { KafkaRecord } from '#kafka/kafka-record.js';
+import { readToEnd } from '#kafka/read-to-end.js';
 import type { Log } from '#platform/log.js';
 import type { LineSink } from '../line-sink.js';
 import type { GalleryRegister } from './gallery-register.js';
@@ -157,32 +159,16 @@ export class ImageExport {
   /** @returns when the first outcome that is kept was given */
   private async readOutcomes(judged: JudgedImages): Promise<string | null> {
     let since: string | null = null;
-    const failed = Promise.withResolvers<never>();
-    failed.promise.catch(() => undefined);
-    const reader = this.parts.kafka.logReader({
-      topic: CUSTODY_OUTCOMES,
-      partitions: Array.from({ length: TEMPLATE_PARTITIONS }, (_, partition) => partition),
-      from: 'beginning',
-      concurrency: 1,
-      onBatch: async ({ records }) => {
-        for (const [i, record] of records.entries()) {
-          if (i % SLICE_ROWS === SLICE_ROWS - 1) await nextTurn();
-          const outcome = this.outcomeOf(record);
-          if (outcome === undefined) continue;
-          if (since === null || outcome.at < since) since = outcome.at;
-          const { imageId, at, source } = outcome;
-          if (outcome.outcome === 'refused' || outcome.outcome === 'failed') {
-            judged.put({ imageId, at, source, state: outcome.outcome, code: outcome.code });
-          }
-        }
-      },
-      onFatal: failed.reject,
+    const partitions = Array.from({ length: TEMPLATE_PARTITIONS }, (_, partition) => partition);
+    await readToEnd(this.parts.kafka, CUSTODY_OUTCOMES, partitions, (record) => {
+      const outcome = this.outcomeOf(record);
+      if (outcome === undefined) return;
+      if (since === null || outcome.at < since) since = outcome.at;
+      const { imageId, at, source } = outcome;
+      if (outcome.outcome === 'refused' || outcome.outcome === 'failed') {
+        judged.put({ imageId, at, source, state: outcome.outcome, code: outcome.code });
+      }
     });
-    try {
-      await Promise.race([reader.caughtUp(), failed.promise]);
-    } finally {
-      await reader.close();
-    }
     return since;
   }
 
@@ -284,8 +270,4 @@ function unheldOf(row: Record<string, unknown>): Unheld {
 
 function placeOf(imageId: ImageId, offset: Offset): ExportedImage['source'] {
   return { partition: partitionFor(imageId, TEMPLATE_PARTITIONS), offset };
-}
-
-function nextTurn(): Promise<void> {
-  return new Promise((resolve) => setImmediate(resolve));
 }
