@@ -8,10 +8,10 @@ import {
   CUSTODY_OUTCOMES,
   deadLetters,
   galleryTemplates,
+  generationOf,
   SEARCHES_COMMANDS,
   SEARCHES_REQUESTS,
 } from '#contracts/topics.js';
-import { Failure } from '#domain/errors.js';
 import { TEMPLATE_PARTITIONS } from '#domain/gallery.js';
 import type { Offset } from '#domain/ids.js';
 import type { ImageOutcome } from '#domain/image-outcome.js';
@@ -55,7 +55,7 @@ interface Gathered {
   replay?: DeadLetterReplay;
 }
 
-/** One for each record that was put aside, the oldest first. @throws Failure KAFKA_UNAVAILABLE */
+/** One for each record that was put aside, the oldest first. @throws Failure KAFKA_UNAVAILABLE, TOPIC_CHANGE_FAILED */
 export async function readDeadLetters(
   kafka: KafkaClient,
   filter: DeadLetterFilter,
@@ -85,28 +85,26 @@ export function placeOf({ topic, partition, offset }: Pick<DeadLetter, 'topic' |
 }
 
 async function sourceTopics(kafka: KafkaClient): Promise<readonly string[]> {
-  const models = await kafka.topicAdmin().generations();
-  return [CUSTODY_IMAGES, SEARCHES_REQUESTS, SEARCHES_COMMANDS, ...models.map(galleryTemplates)];
+  const names = new Set(await kafka.topicAdmin().topicNames());
+  const models = [...names].flatMap((name) => generationOf(name) ?? []).sort();
+  const sources = [CUSTODY_IMAGES, SEARCHES_REQUESTS, SEARCHES_COMMANDS, ...models.map(galleryTemplates)];
+  // A reader waits for a topic that is yet to be made; where there is none, nothing was put aside.
+  return sources.filter((topic) => names.has(deadLetters(topic)));
 }
 
 async function gather(kafka: KafkaClient, topic: string, gathered: Map<string, Gathered>): Promise<void> {
-  try {
-    await readToEnd(kafka, deadLetters(topic), [0], ({ value, headers }) => {
-      if (isDeadLetterReplay(headers)) {
-        const replay = parseDeadLetterReplay(value);
-        const known = gathered.get(placeOf(replay));
-        if (known !== undefined) known.replay = replay;
-        return;
-      }
-      const letter = parseDeadLetter(value);
-      const place = placeOf(letter);
-      const known = gathered.get(place);
-      gathered.set(place, { ...known, letter, letters: (known?.letters ?? 0) + 1 });
-    });
-  } catch (error) {
-    // Of a gallery that was retired, or a topic that is yet to be made: nothing was put aside there.
-    if (!(error instanceof Failure) || error.code !== 'TOPIC_MISSING') throw error;
-  }
+  await readToEnd(kafka, deadLetters(topic), [0], ({ value, headers }) => {
+    if (isDeadLetterReplay(headers)) {
+      const replay = parseDeadLetterReplay(value);
+      const known = gathered.get(placeOf(replay));
+      if (known !== undefined) known.replay = replay;
+      return;
+    }
+    const letter = parseDeadLetter(value);
+    const place = placeOf(letter);
+    const known = gathered.get(place);
+    gathered.set(place, { ...known, letter, letters: (known?.letters ?? 0) + 1 });
+  });
 }
 
 function isWanted(letter: DeadLetter, { code, key, since, partition, offset }: DeadLetterFilter): boolean {

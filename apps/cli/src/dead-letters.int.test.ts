@@ -10,6 +10,7 @@ import {
   CUSTODY_IMAGES,
   CUSTODY_OUTCOMES,
   desiredTopics,
+  galleryTemplates,
   SEARCHES_COMMANDS,
   SEARCHES_REQUESTS,
 } from '#contracts/topics.js';
@@ -101,6 +102,20 @@ describe('what was put aside', () => {
     expect(await readDeadLetters(kafka, { key: id, code: 'ENOSPC' })).toEqual([]);
     expect(await readDeadLetters(kafka, { key: id, since: '2999-01-01T00:00:00Z' })).toEqual([]);
     expect(await readDeadLetters(kafka, { key: id, topic: 'searches.' })).toEqual([]);
+  });
+
+  it('is listed beside a gallery of which nothing can have been put aside', async () => {
+    const of = {
+      modelId: modelId(randomUUID().replaceAll('-', '').slice(0, 16)),
+      profile: 'local',
+      replication: 1,
+    } as const;
+    const templates = desiredTopics(of).filter(({ name }) => name === galleryTemplates(of.modelId));
+    await kafka.topicAdmin().applyTopics(templates);
+    const id = newId();
+    await putAside(id);
+    expect(await stateOf(id)).toMatchObject({ status: 'open' });
+    await kafka.topicAdmin().deleteTopics([galleryTemplates(of.modelId)], `dead-${tag}`);
   });
 
   it('is asked for by a reference in its own partition, on record before, and once however often it is asked', async () => {

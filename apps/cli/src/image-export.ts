@@ -31,7 +31,7 @@ export async function exportImages(settings: Settings, options: { readonly out: 
 
 /** @throws Failure IMAGE_EXPORT_CUT_OFF when the last line does not come; what {@link ServiceClient} throws */
 export async function* imageExport(settings: Settings): AsyncIterable<ImageExportLine> {
-  const stream = await new ServiceClient(settings, 'data-protection').download('/v1/images/export');
+  const stream = await new ServiceClient(settings, 'data-protection').download('/v1/exports/images');
   const body = Readable.fromWeb(stream as ReadableStream);
   let ended = false;
   let cause: unknown;

@@ -29,7 +29,7 @@ describe('the routes of the query service', () => {
       [`DELETE /v1/${path}/:directionId`, ['data-protection']],
     ]),
     ['PATCH /v1/images/:imageId', ['data-protection']],
-    ['GET /v1/images/export', ['data-protection']],
+    ['GET /v1/exports/images', ['data-protection']],
     ['GET /v1/subjects/:subjectId/access-report', ['data-protection']],
     ['GET /v1/subjects/:subjectId/searchable', ['data-protection', 'auditor']],
     ['POST /v1/disposals', ['data-protection', 'service']],

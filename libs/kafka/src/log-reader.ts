@@ -123,10 +123,10 @@ export class LogReader {
   }
 
   /**
-   * Resolves when each position is fixed: whatever is written afterwards will be read. Waits for Kafka as long as it
-   * takes, or until the reader is closed.
+   * Resolves when each position is fixed: whatever is written afterwards will be read. Waits for Kafka and for the topic
+   * as long as it takes, or until the reader is closed.
    *
-   * @throws Failure OFFSET_OUT_OF_RANGE, TOPIC_MISSING; what `onOutOfRange` throws
+   * @throws Failure OFFSET_OUT_OF_RANGE, READER_STOPPED; what `onOutOfRange` throws
    */
   start(): Promise<void> {
     this.started ??= this.fixPositions();

@@ -134,11 +134,14 @@ export class TopicAdmin {
     });
   }
 
+  /** @throws Failure KAFKA_UNAVAILABLE */
+  async topicNames(): Promise<readonly string[]> {
+    return this.withAdmin((admin) => admin.listTopics());
+  }
+
   /** The models that have a gallery here: whatever is erased goes from each. @throws Failure KAFKA_UNAVAILABLE */
   async generations(): Promise<readonly ModelId[]> {
-    return this.withAdmin(async (admin) =>
-      (await admin.listTopics()).flatMap((name) => generationOf(name) ?? []).sort(),
-    );
+    return (await this.topicNames()).flatMap((name) => generationOf(name) ?? []).sort();
   }
 
   /**

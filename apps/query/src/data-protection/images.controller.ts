@@ -8,7 +8,7 @@ import { sendLines } from '../line-sink.js';
 import { ImageExport } from './image-export.js';
 import { Rectification, type CorrectionAccepted } from './rectification.js';
 
-@Controller('v1/images')
+@Controller('v1')
 export class ImagesController {
   constructor(
     @Inject(Rectification) private readonly rectification: Rectification,
@@ -16,7 +16,7 @@ export class ImagesController {
   ) {}
 
   /** JSON lines; see `contracts/image-export`. */
-  @Get('export')
+  @Get('exports/images')
   @AllowRoles('data-protection')
   async export(@CurrentActor() actor: Actor, @Res() response: Response): Promise<void> {
     await this.images.begin(actor);
@@ -32,7 +32,7 @@ export class ImagesController {
   }
 
   /** 202: in the log, and will end as an outcome on `custody.outcomes`. */
-  @Patch(':imageId')
+  @Patch('images/:imageId')
   @HttpCode(202)
   @AllowRoles('data-protection')
   correct(

@@ -32,7 +32,7 @@ import {
 import { AUDITED, OF_DIRECTIONS, OF_THE_PIPELINE, WRITTEN } from './openapi-problems.js';
 
 export const subjectPaths: Record<string, Schema> = {
-  '/v1/images/export': {
+  '/v1/exports/images': {
     get: call({
       operationId: 'exportImages',
       summary:
