@@ -9,10 +9,12 @@ import { Worker } from 'node:worker_threads';
 import { Failure } from '#domain/errors.js';
 import type { ImageId, Offset } from '#domain/ids.js';
 import type { HeldTemplate } from './gallery-contents.js';
+import { MessageBundle } from './message-bundle.js';
 import {
   packChanges,
   unpackError,
   type CallName,
+  type HostMessage,
   type DispositionItem,
   type PartitionAdvance,
   type RestoredState,
@@ -43,6 +45,7 @@ interface OpenCall {
 }
 
 export class ShardHost {
+  readonly #calls: MessageBundle<HostMessage>;
   readonly #open = new Map<number, OpenCall>();
   readonly #exitCallbacks: ((error: Failure) => void)[] = [];
   readonly #exited = Promise.withResolvers<void>();
@@ -51,11 +54,14 @@ export class ShardHost {
   #death: Failure | undefined;
 
   private constructor(
-    private readonly worker: Worker,
+    worker: Worker,
     readonly restored: RestoredState,
   ) {
     let thrown: unknown;
-    worker.on('message', (message: WorkerMessage) => this.#settle(message));
+    this.#calls = new MessageBundle((messages, transfers) => worker.postMessage(messages, transfers));
+    worker.on('message', (messages: readonly WorkerMessage[]) => {
+      for (const message of messages) this.#settle(message);
+    });
     worker.on('error', (error: unknown) => {
       thrown = error;
     });
@@ -75,7 +81,7 @@ export class ShardHost {
     const onExit = (): void => started.reject(new Error('the worker exited'));
     worker.once('error', started.reject);
     worker.once('exit', onExit);
-    worker.once('message', (message: WorkerMessage) => {
+    worker.once('message', ([message]: readonly [WorkerMessage]) => {
       if (message.kind === 'started') started.resolve(message.restored);
       else if (message.kind === 'not-started') started.reject(unpackError(message.error));
     });
@@ -187,7 +193,7 @@ export class ShardHost {
     const id = ++this.#lastId;
     const { promise, resolve, reject } = Promise.withResolvers<unknown>();
     this.#open.set(id, { resolve, reject });
-    this.worker.postMessage({ id, call, request }, transfer);
+    this.#calls.send({ id, call, request } as HostMessage, transfer);
     return promise as Promise<ShardCalls[Name]['response']>;
   }
 

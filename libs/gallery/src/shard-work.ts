@@ -15,7 +15,7 @@ import { erasedThrough } from '#domain/disposition.js';
 import { TEMPLATE_PARTITIONS } from '#domain/gallery.js';
 import type { ImageId, Offset } from '#domain/ids.js';
 import { GalleryDigest } from './gallery-digest.js';
-import type { HeldTemplate } from './gallery-contents.js';
+import type { HeldTemplate, ShardCoverage } from './gallery-contents.js';
 import { GalleryShard } from './gallery-shard.js';
 import { PENDING_SCAN_MAX } from './hnsw-engine.js';
 import { RecallWatch } from './recall-watch.js';
@@ -78,6 +78,7 @@ export class ShardWork {
   #destroying = 0;
   /** Records applied since the newest snapshot: what a start from it would read again. */
   #changes = 0;
+  #coverage: readonly ShardCoverage[] | undefined;
   /** As the last snapshot took on this disk, of what it was thought to need. */
   #writeMsPerByte = WRITE_MS_PER_BYTE;
 
@@ -137,6 +138,7 @@ export class ShardWork {
   }
 
   setDispositions(items: readonly DispositionItem[]): void {
+    this.#coverage = undefined;
     const erased: ImageId[] = [];
     for (const { imageId, disposition } of items) {
       const isHeld = this.shard.setDisposition(imageId, disposition, 'later');
@@ -156,14 +158,23 @@ export class ShardWork {
   search({ probe, k, mode, filter }: WorkerQuery): WorkerAnswer {
     const startMs = performance.now();
     if (probe === undefined) {
-      return { mode: 'exact', candidates: [], coverage: this.shard.coverage(), durationMs: 0 };
+      return { mode: 'exact', candidates: [], coverage: this.#coverageNow(), durationMs: 0 };
     }
     const answer = this.shard.search({ probe, k, mode, filter });
     if (answer.mode === 'approximate') {
       this.#recall.observe(this.shard, { probe, k }, answer);
       if (this.#recall.waiting > 0) this.#wake();
     }
-    return { ...answer, coverage: this.shard.coverage(), durationMs: performance.now() - startMs };
+    return { ...answer, coverage: this.#coverageNow(), durationMs: performance.now() - startMs };
+  }
+
+  /** One for the searches of a turn, between which nothing changes: it goes to the host once. */
+  #coverageNow(): readonly ShardCoverage[] {
+    if (this.#coverage === undefined) {
+      this.#coverage = this.shard.coverage();
+      queueMicrotask(() => (this.#coverage = undefined));
+    }
+    return this.#coverage;
   }
 
   /** See ShardHost.snapshot. */
