@@ -1,6 +1,7 @@
 import { describe, expect, it } from 'vitest';
 import { TEMPLATE_PARTITIONS } from '#domain/gallery.js';
 import type { ModelId } from '#domain/ids.js';
+import { isInbound, MESSAGE_REGISTRY, topicName } from './message-registry.js';
 import {
   AUDIT_CHECKPOINTS,
   AUDIT_ENTRIES,
@@ -121,6 +122,13 @@ describe.each(profiles)('the topics, %s', (profile) => {
     for (const name of [CUSTODY_IMAGES, SEARCHES_REQUESTS]) {
       expect(Number(settingOf(name, 'max.message.bytes')), name).toBeGreaterThan(IMAGE_SIZE_BYTES_MAX);
     }
+  });
+
+  it('store what other systems write so that every reader can read it, whatever their producers compress with', () => {
+    const fromOthers = MESSAGE_REGISTRY.filter(({ messages }) => messages.some(isInbound));
+    const names = fromOthers.map((of) => topicName(of, model));
+    expect(names).toEqual([CUSTODY_IMAGES, SEARCHES_REQUESTS]);
+    expect(names.map((name) => settingOf(name, 'compression.type'))).toEqual(names.map(() => 'uncompressed'));
   });
 
   it('bound how long an erased value stays in a compacted log', () => {

@@ -10,12 +10,14 @@ export interface ReferenceWork {
 }
 
 const pipeline = await ReferencePipeline.open(process.argv[2]!);
+/** A gallery keeps every photograph: each is a new file, which costs more than writing over one. */
+let kept = 0;
 
 async function run({ images, folder }: ReferenceWork): Promise<void> {
   const templates: Float32Array[] = [];
-  for (const [i, bytes] of images.entries()) {
+  for (const bytes of images) {
     templates.push((await pipeline.run(bytes, 'central')).template);
-    if (folder !== undefined) await writeFile(join(folder, `${process.pid}-${i}.jpg`), bytes);
+    if (folder !== undefined) await writeFile(join(folder, `${process.pid}-${kept++}.jpg`), bytes);
   }
   process.send!(templates);
 }
