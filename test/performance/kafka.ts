@@ -13,7 +13,6 @@ import { faceLikeVector, seededRandom } from '#gallery/vectors-for-tests.js';
 import { KafkaClient } from '#kafka/kafka-client.js';
 import { silentLog } from '#testkit/kafka-test-helpers.js';
 import { RunningSystem } from '#testkit/running-system.js';
-import { cpuSharesOver } from './cpu-share.js';
 import { LoadProcess } from './load-process.js';
 import {
   figure,
@@ -21,10 +20,12 @@ import {
   ratioAtLeast,
   ratioAtMost,
   median,
+  timed,
   type BenchResult,
   type Figure,
   type Ratio,
 } from './measure.js';
+import { cpuMsByPart } from './process-cpu.js';
 
 const ENROLLED = 1_000;
 const ROUNDS = 6;
@@ -76,13 +77,17 @@ export async function benchKafka(): Promise<BenchResult> {
 }
 
 async function idleCpu(system: RunningSystem): Promise<BenchResult> {
-  const services = { ingest: system.pidOf('ingest'), index: system.pidOf('index'), query: system.pidOf('query') };
-  const shares = await cpuSharesOver(services, IDLE_SECONDS);
+  const { DATA_DIR } = system.settings;
+  const before = cpuMsByPart(DATA_DIR);
+  const tookMs = await timed(() => pause(IDLE_SECONDS * 1000));
+  const after = cpuMsByPart(DATA_DIR);
+  const spentMs = (part: string): number => (after.get(part) ?? 0) - (before.get(part) ?? 0);
   const figures: Figure[] = [];
   const ratios: Ratio[] = [];
-  for (const [name, share] of Object.entries(shares)) {
-    figures.push(figure(`${name}, idle for ${IDLE_SECONDS} s`, '% of a core', [share]));
-    ratios.push(ratioAtMost(`${name} idle, % of a core`, share, IDLE_PERCENT_MAX));
+  for (const name of ['ingest', 'index', 'query']) {
+    const percent = (100 * (spentMs(name) + spentMs(`${name}: faces`))) / tookMs;
+    figures.push(figure(`${name}, idle for ${IDLE_SECONDS} s`, '% of a core', [percent]));
+    ratios.push(ratioAtMost(`${name} idle, % of a core`, percent, IDLE_PERCENT_MAX));
   }
   return { figures, ratios };
 }
