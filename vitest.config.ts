@@ -82,6 +82,38 @@ export default defineConfig({
       {
         extends: true,
         test: {
+          name: 'observability',
+          include: ['test/observability/**/*.test.ts'],
+          testTimeout: 120_000,
+          hookTimeout: 300_000,
+          fileParallelism: false,
+          sequence: { groupOrder: 8 },
+        },
+      },
+      {
+        extends: true,
+        test: {
+          name: 'dashboards',
+          include: ['test/monitoring/**/*.test.ts'],
+          testTimeout: 60_000,
+          fileParallelism: false,
+          sequence: { groupOrder: 9 },
+        },
+      },
+      {
+        extends: true,
+        test: {
+          name: 'recovery',
+          include: ['test/recovery/**/*.test.ts'],
+          testTimeout: 600_000,
+          hookTimeout: 300_000,
+          fileParallelism: false,
+          sequence: { groupOrder: 8 },
+        },
+      },
+      {
+        extends: true,
+        test: {
           name: 'fuzz',
           include: ['test/fuzz/**/*.test.ts'],
           fileParallelism: false,

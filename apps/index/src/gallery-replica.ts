@@ -32,6 +32,7 @@ import type { LogBatch, LogReader } from '#kafka/log-reader.js';
 import type { Publisher } from '#kafka/publisher.js';
 import type { Log } from '#platform/log.js';
 import type { IndexMetrics } from '#platform/metrics.js';
+import { addSpansOfRecords } from '#platform/spans.js';
 import { templateChangeOf } from './template-changes.js';
 
 export const INDEX_SOURCE = '/custody-face-search/index';
@@ -133,9 +134,13 @@ export class GalleryReplica {
 
   private async apply(worker: Worker, batch: LogBatch): Promise<void> {
     const { modelId, dimension } = this.options;
+    const startedMs = Date.now();
     const changes = batch.records.map((record) => templateChangeOf(record, modelId, dimension));
     const result = await worker.host.apply(changes, [{ partition: batch.partition, nextOffset: batch.nextOffset }]);
-    if (this.live) this.observeFreshness(changes);
+    if (this.live) {
+      this.observeFreshness(changes);
+      addSpansOfRecords(batch.records, startedMs);
+    }
     await this.putRight(worker, result, batch.records);
     // The shard has its copy. These would be there until the collector comes by.
     for (const { value } of batch.records) value?.fill(0);

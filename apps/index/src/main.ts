@@ -16,6 +16,7 @@ import { createLog, type Log } from '#platform/log.js';
 import { IndexMetrics } from '#platform/metrics.js';
 import { endBecause, serveHttp, Shutdown } from '#platform/service-process.js';
 import { indexReplicaId, readSettings, type Settings } from '#platform/settings.js';
+import { startTracing } from '#platform/tracing.js';
 import { ErasedFiles } from './erased-files.js';
 import { GalleryReplica } from './gallery-replica.js';
 import { IndexModule } from './index.module.js';
@@ -30,6 +31,8 @@ async function main(): Promise<void> {
   const settings = readSettings();
   const log = createLog('index', settings.LOG_LEVEL);
   const shutdown = new Shutdown(log);
+  const tracing = startTracing(settings, { service: 'custody-index', instance: indexReplicaId(settings) }, log);
+  shutdown.before('tracing', tracing);
   try {
     await serve(settings, log, shutdown);
   } catch (error) {

@@ -14,6 +14,7 @@ import type { LogReader } from '#kafka/log-reader.js';
 import type { Publisher } from '#kafka/publisher.js';
 import type { Log } from '#platform/log.js';
 import type { IndexMetrics } from '#platform/metrics.js';
+import { beginSpan, inSpanOfTracedRecord } from '#platform/spans.js';
 import { INDEX_SOURCE, type GalleryReplica } from './gallery-replica.js';
 
 export class QueryResponder {
@@ -34,7 +35,7 @@ export class QueryResponder {
       from: 'end',
       // Not awaited as a whole: a slow query must not hold up the next one.
       onBatch: ({ records }) => {
-        for (const record of records) void this.answer(record);
+        for (const record of records) void inSpanOfTracedRecord(record, this.answer);
         return Promise.resolve();
       },
       onFatal,
@@ -49,7 +50,7 @@ export class QueryResponder {
     return this.reader.close();
   }
 
-  private async answer(record: KafkaRecord): Promise<void> {
+  private readonly answer = async (record: KafkaRecord): Promise<void> => {
     try {
       const query = parseGalleryQuery(record.headers);
       // Another model's queries are for the processes that hold its gallery.
@@ -62,13 +63,14 @@ export class QueryResponder {
     } catch (error) {
       this.log.error('query-not-answered', { offset: record.offset, error: describeError(error) });
     }
-  }
+  };
 
   private replies(query: GalleryQuery, value: Buffer | null): Promise<unknown>[] {
     const probe = query.k === 0 || value === null ? undefined : decodeTemplate(value, this.options.dimension);
     const answers = this.replica.search({ probe, k: query.k, mode: query.mode, filter: query.filter });
     return answers.map(async (pending, worker) => {
-      const answer = await pending;
+      const span = beginSpan('search shard');
+      const answer = await pending.finally(() => span?.end());
       if (probe !== undefined) {
         this.metrics.galleryQueryDurationSeconds.observe({ mode: answer.mode }, answer.durationMs / 1000);
       }

@@ -18,6 +18,7 @@ import type { KafkaRecord } from '#kafka/kafka-record.js';
 import type { Publisher } from '#kafka/publisher.js';
 import { custodyImageName, type ImageStore } from '#platform/image-store.js';
 import type { IngestMetrics } from '#platform/metrics.js';
+import { describeSpan, inPipelineSpan, inSpan } from '#platform/spans.js';
 import type { CollectedImage, CollectionAudit } from './collection-audit.js';
 import { INGEST_SOURCE, type ImageErasure } from './image-erasure.js';
 import type { LateTemplates } from './late-templates.js';
@@ -56,6 +57,10 @@ export class Enrolment {
       source: { partition: record.partition, offset: record.offset },
     } as ImageOutcome;
     await this.publishOutcome(outcome);
+    describeSpan({
+      'custody.enrolment.outcome': outcome.outcome,
+      ...('code' in outcome && { 'error.type': outcome.code }),
+    });
     return outcome;
   }
 
@@ -101,7 +106,7 @@ export class Enrolment {
     }
     // Delivered again, or replayed, after a later one: that one stays.
     if (await this.isReplaced(id, record.offset)) return { outcome: 'superseded', by: 'later-image' };
-    const processed = await this.faces.process(bytes, image.face, { uprightJpeg: true });
+    const processed = await inPipelineSpan(() => this.faces.process(bytes, image.face, { uprightJpeg: true }));
     refuseTooLow(processed.embedded.quality);
     await this.stage('audit', () => this.collection.record(collectedFrom(image, record)));
     // The audit log may have been waited for; an erasure did not wait.
@@ -183,7 +188,7 @@ export class Enrolment {
   private async stage<T>(name: string, run: () => Promise<T>): Promise<T> {
     const end = this.metrics.imageStageDurationSeconds.startTimer({ stage: name });
     try {
-      return await run();
+      return await inSpan(name, run);
     } finally {
       end();
     }

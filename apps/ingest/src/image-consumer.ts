@@ -11,6 +11,7 @@ import type { Publisher } from '#kafka/publisher.js';
 import { CodedError, describeError, Refusal } from '#domain/errors.js';
 import { imageId, type Offset } from '#domain/ids.js';
 import type { Log } from '#platform/log.js';
+import { inSpanOfRecord } from '#platform/spans.js';
 import type { Enrolment } from './enrolment.js';
 import { INGEST_SOURCE } from './image-erasure.js';
 import { ATTEMPTS_MAX, inOrderPerKey, isOutsideTheImage, retryAfterMs } from './in-order.js';
@@ -67,7 +68,7 @@ export class ImageConsumer {
 
   private async handleImage(record: KafkaRecord, signal: AbortSignal): Promise<void> {
     try {
-      await this.handleToItsEnd(record, signal);
+      await inSpanOfRecord(record, () => this.handleToItsEnd(record, signal));
     } finally {
       this.enrolment.forget(record);
       // It has its outcome, or is another member's: nobody reads these bytes again.

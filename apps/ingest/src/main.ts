@@ -19,6 +19,7 @@ import { createLog } from '#platform/log.js';
 import { IngestMetrics } from '#platform/metrics.js';
 import { endBecause, serveHttp, Shutdown } from '#platform/service-process.js';
 import { readSettings } from '#platform/settings.js';
+import { startTracing } from '#platform/tracing.js';
 import { CollectionAudit } from './collection-audit.js';
 import { Enrolment } from './enrolment.js';
 import { ErasedImages } from './erased-images.js';
@@ -48,6 +49,7 @@ async function main(): Promise<void> {
   const settings = readSettings();
   const log = createLog('ingest', settings.LOG_LEVEL);
   const shutdown = new Shutdown(log);
+  shutdown.before('tracing', startTracing(settings, { service: 'custody-ingest', instance: settings.REPLICA_ID }, log));
   const metrics = new IngestMetrics();
   const freedMemory = new FreedMemory();
   const health = new Health(['access', 'topics', 'dispositions', 'directions', 'consumer']);

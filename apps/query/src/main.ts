@@ -31,6 +31,7 @@ import { createLog, nestLogger } from '#platform/log.js';
 import { QueryMetrics } from '#platform/metrics.js';
 import { endBecause, serveHttp, Shutdown } from '#platform/service-process.js';
 import { readSettings } from '#platform/settings.js';
+import { startTracing } from '#platform/tracing.js';
 import { routesOf } from '#platform/routes.js';
 import { softwareVersion } from '#platform/software-version.js';
 import { AccessReports } from './data-protection/access-reports.js';
@@ -98,6 +99,7 @@ async function main(): Promise<void> {
   const settings = readSettings();
   const log = createLog('query', settings.LOG_LEVEL);
   const shutdown = new Shutdown(log);
+  shutdown.before('tracing', startTracing(settings, { service: 'custody-query', instance: settings.REPLICA_ID }, log));
   const metrics = new QueryMetrics();
   const freedMemory = new FreedMemory();
   const health = new Health([

@@ -2,6 +2,7 @@
  * What a message on a topic is: its CloudEvents type, its headers, its value and who sends it. The registry
  * (message-registry.ts) has every one; AsyncAPI, the JSON Schemas and the check of compatibility are made from it.
  */
+import { TRACE_PARENT_HEADER } from '@opentelemetry/core';
 import { z } from 'zod';
 import type { Principal } from './access.js';
 import { instantSchema } from './record-schemas.js';
@@ -80,6 +81,9 @@ export function eventHeaders(type: string, rules: HeaderRules = {}): z.ZodObject
     ce_type: z.literal(type),
     ce_subject: subject,
     ce_time: instantSchema.optional().meta({ description: 'When it was sent.' }),
+    [TRACE_PARENT_HEADER]: z.string().optional().meta({
+      description: 'W3C Trace Context: the trace that it was sent in. What cannot be read as one is ignored.',
+    }),
     ...(contentType !== undefined && { 'content-type': contentType }),
     ...Object.fromEntries(Object.entries(extensions).map(([name, schema]) => [`ce_${name}`, schema])),
     ...others,

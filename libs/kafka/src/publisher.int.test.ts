@@ -1,3 +1,5 @@
+import { context, ROOT_CONTEXT, trace } from '@opentelemetry/api';
+import { AsyncLocalStorageContextManager } from '@opentelemetry/context-async-hooks';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { partitionFor } from '#contracts/murmur2.js';
 import type { Offset } from '#domain/ids.js';
@@ -30,6 +32,23 @@ async function readAll(from: KafkaClient, topic: string, partitions: number): Pr
 }
 
 describe('publisher', () => {
+  it('says of a record in which trace it was sent, and of another nothing', async () => {
+    const topic = await createTopic(client, 'traced');
+    const publisher = client.publisher();
+    const span = { traceId: '0af7651916cd43dd8448eb211c80319c', spanId: 'b7ad6b7169203331', traceFlags: 1 };
+    context.setGlobalContextManager(new AsyncLocalStorageContextManager());
+    await context.with(trace.setSpanContext(ROOT_CONTEXT, span), () =>
+      publisher.publish({ topic, key: 'a', value: null, headers: { ce_id: '1' } }),
+    );
+    context.disable();
+    await publisher.publish({ topic, key: 'b', value: null, headers: { ce_id: '2' } });
+    await publisher.close();
+    expect((await readAll(client, topic, 1)).map(({ headers }) => headers)).toEqual([
+      { ce_id: '1', traceparent: `00-${span.traceId}-${span.spanId}-01` },
+      { ce_id: '2' },
+    ]);
+  });
+
   it('writes keys, values, headers and tombstones as given, to the partition of the key, and says where', async () => {
     const topic = await createTopic(client, 'publish', 3);
     const publisher = client.publisher();

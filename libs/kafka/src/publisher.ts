@@ -8,6 +8,7 @@
  */
 import type { Kafka, Message } from 'kafkajs';
 import type { OutgoingRecord } from '#contracts/outgoing-record.js';
+import { withTrace } from '#contracts/trace-context.js';
 import { describeError, Failure } from '#domain/errors.js';
 import type { Offset } from '#domain/ids.js';
 import { backoffMs, pause } from './backoff.js';
@@ -101,11 +102,14 @@ export class Publisher {
   }
 
   /**
+   * The record is sent in the trace of what is under way, if there is one.
+   *
    * @param deadlineMs this record's own, instead of the publisher's
    * @throws Refusal RECORD_TOO_LARGE, RECORD_INVALID; Failure PUBLISHER_FULL, KAFKA_UNAVAILABLE (the record may have
    *   been written nevertheless), KAFKA_NOT_AUTHORISED, TOPIC_MISSING, PARTITION_MISSING, KAFKA_REJECTED, PUBLISHER_CLOSED
    */
-  publish(record: OutgoingRecord, deadlineMs: number | undefined = this.options.deadlineMs): Promise<RecordPosition> {
+  publish(given: OutgoingRecord, deadlineMs: number | undefined = this.options.deadlineMs): Promise<RecordPosition> {
+    const record = withTrace(given);
     return new Promise((resolve, reject) => {
       const bytes = sizeOf(record);
       const refusal = this.refuse(bytes);

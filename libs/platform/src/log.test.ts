@@ -1,4 +1,4 @@
-import { spawn } from 'node:child_process';
+import { spawn, spawnSync } from 'node:child_process';
 import { once } from 'node:events';
 import { describe, expect, it } from 'vitest';
 
@@ -27,5 +27,30 @@ describe('the log of a process', () => {
     await once(child.stdout, 'close');
     child.stdin.end();
     await expect(ended).resolves.toEqual([7, null]);
+  });
+
+  it('says of each line which trace it belongs to, and of others nothing', () => {
+    const { stdout } = spawnSync(
+      process.execPath,
+      [
+        '--input-type=module',
+        '--eval',
+        `import { context, ROOT_CONTEXT, trace } from '@opentelemetry/api';
+         import { AsyncLocalStorageContextManager } from '@opentelemetry/context-async-hooks';
+         import { createLog } from ${JSON.stringify(new URL('./log.ts', import.meta.url).href)};
+         const log = createLog('test', 'info');
+         context.setGlobalContextManager(new AsyncLocalStorageContextManager());
+         const span = { traceId: '0af7651916cd43dd8448eb211c80319c', spanId: 'b7ad6b7169203331', traceFlags: 0 };
+         context.with(trace.setSpanContext(ROOT_CONTEXT, span), async () => { await null; log.info('within'); });
+         log.info('without');`,
+      ],
+      { encoding: 'utf8', cwd: import.meta.dirname },
+    );
+    const [without, within] = stdout
+      .trim()
+      .split('\n')
+      .map((line) => JSON.parse(line) as Record<string, unknown>);
+    expect(within).toMatchObject({ traceId: '0af7651916cd43dd8448eb211c80319c', spanId: 'b7ad6b7169203331' });
+    expect(Object.keys(without!)).toEqual(['level', 'time', 'service', 'pid', 'event']);
   });
 });

@@ -1,8 +1,10 @@
 /**
- * Logs are an event name and fields, one JSON object a line. Never an image, a template, a name or a justification.
+ * Logs are an event name and fields, one JSON object a line, with the trace that it belongs to. Never an image, a
+ * template, a name or a justification.
  */
 import { writeSync } from 'node:fs';
 import type { LoggerService } from '@nestjs/common';
+import { trace } from '@opentelemetry/api';
 import { pino, type Logger } from 'pino';
 
 export type LogFields = object;
@@ -22,6 +24,7 @@ export function createLog(service: string, level: string): Log {
       timestamp: pino.stdTimeFunctions.isoTime,
       messageKey: 'event',
       formatters: { level: (label) => ({ level: label }) },
+      mixin: traceFields,
     },
     { write: writeOut },
   );
@@ -48,6 +51,12 @@ function writeOut(text: string): void {
       Atomics.wait(never, 0, 0, STALLED_READER_POLL_MS);
     }
   }
+}
+
+/** Of the line: whether or not the trace is recorded, it is how the lines of one request are found in all services. */
+function traceFields(): { readonly traceId?: string; readonly spanId?: string } {
+  const span = trace.getActiveSpan()?.spanContext();
+  return span === undefined ? {} : { traceId: span.traceId, spanId: span.spanId };
 }
 
 function wrap(logger: Logger): Log {

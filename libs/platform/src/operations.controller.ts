@@ -1,7 +1,9 @@
-import { Controller, Get, Inject, Res } from '@nestjs/common';
-import type { Response } from 'express';
+import { Controller, Get, Inject, Req, Res } from '@nestjs/common';
+import type { Request, Response } from 'express';
+import { Registry } from 'prom-client';
 import { Health } from './health.js';
 import { Metrics } from './metrics.js';
+import { openMetricsText, wantsOpenMetrics } from './open-metrics.js';
 import { AllowAnyone } from './roles.guard.js';
 
 /** What probes and scrapers ask; the same on every service, without a token. */
@@ -28,9 +30,16 @@ export class OperationsController {
     answer(response, { ok: true, waitingFor: {} });
   }
 
+  /** In plain text, unless OpenMetrics is asked for, as Prometheus does: then with exemplars, where there are traces. */
   @Get('metrics')
-  async scrape(@Res() response: Response): Promise<void> {
-    response.type(this.metrics.registry.contentType).send(await this.metrics.registry.metrics());
+  async scrape(@Req() request: Request, @Res() response: Response): Promise<void> {
+    const { registry } = this.metrics;
+    response.vary('Accept');
+    if (wantsOpenMetrics(request.headers.accept)) {
+      response.type(Registry.OPENMETRICS_CONTENT_TYPE).send(await openMetricsText(registry));
+    } else {
+      response.type(registry.contentType).send(await registry.metrics());
+    }
   }
 }
 

@@ -11,6 +11,7 @@ import { CodedError, describeError, Failure } from '#domain/errors.js';
 import { allowedMethods } from './allowed-methods.js';
 import { HttpProblem, httpStatusOf } from './http-status.js';
 import type { Log } from './log.js';
+import { describeSpan } from './spans.js';
 
 /** What is away is back in moments, or stays away for longer than anybody knows. */
 const RETRY_AFTER_SECONDS = 1;
@@ -27,6 +28,7 @@ export class ProblemFilter implements ExceptionFilter {
       thrown instanceof NotFoundException ? allowedMethods(host.switchToHttp().getRequest<Request>()) : [];
     const error = toCodedError(allowed.length > 0 ? new MethodNotAllowedException(methodText(allowed)) : thrown);
     const status = httpStatusOf(error);
+    describeSpan({ 'error.type': error.code });
     if (status >= 500) this.log.error('request-failed', { code: error.code, error: describeError(thrown) });
     if (response.headersSent) {
       response.destroy();

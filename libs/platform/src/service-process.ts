@@ -15,7 +15,14 @@ import { nestLogger, type Log } from './log.js';
 import { Metrics } from './metrics.js';
 import { OperationsController } from './operations.controller.js';
 import { ProblemFilter, problemText } from './problem.filter.js';
+import { isTracing } from './spans.js';
+import { tracedRequests } from './traced-requests.js';
 
+/**
+ * Longer than balancers keep a connection that is idle (a minute), so that it is them who close it: a request that they
+ * send while this end closes would be lost. Node's own 5 s are shorter.
+ */
+const KEEP_ALIVE_MS = 75_000;
 /** Below the 30 s that Kubernetes gives a pod. */
 const SHUTDOWN_MS_MAX = 25_000;
 /** The supervisor's broker ends at the same time, so there may be nobody left to finish anything with. */
@@ -126,6 +133,7 @@ export async function serveHttp(
   });
   app.disable('x-powered-by');
   app.useGlobalFilters(new ProblemFilter(options.log));
+  if (isTracing()) app.use(tracedRequests);
   let draining = false;
   const unanswered = new Set<ServerResponse>();
   app.use((_request: unknown, response: ServerResponse, next: () => void) => {
@@ -135,7 +143,9 @@ export async function serveHttp(
     next();
   });
   options.configure?.(app);
-  app.getHttpServer().on('clientError', answerUnreadable);
+  const server = app.getHttpServer();
+  server.keepAliveTimeout = KEEP_ALIVE_MS;
+  server.on('clientError', answerUnreadable);
   try {
     await app.listen(options.port, options.host);
   } catch (error) {
@@ -149,7 +159,7 @@ export async function serveHttp(
       },
     );
   }
-  const { port } = app.getHttpServer().address() as AddressInfo;
+  const { port } = server.address() as AddressInfo;
   return {
     url: `http://${options.host}:${port}`,
     stop: async (health, drainSeconds) => {

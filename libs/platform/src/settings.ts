@@ -10,43 +10,7 @@ import { z } from 'zod';
 import { Failure } from '#domain/errors.js';
 import { TEMPLATE_PARTITIONS } from '#domain/gallery.js';
 import { kafkaConnection } from './kafka-settings.js';
-
-/** In digits: coercion alone takes a blank for 0, and 0x50 for a port. */
-const count = (min: number, max: number): z.ZodType<number> =>
-  z.string().regex(/^\d+$/, 'must be a whole number').transform(Number).pipe(z.number().min(min).max(max));
-const share = z
-  .string()
-  .regex(/^(\d+(\.\d+)?|\.\d+)$/, 'must be a number from 0 to 1')
-  .transform(Number)
-  .pipe(z.number().min(0).max(1));
-const port = count(0, 65_535);
-const list = z
-  .string()
-  .transform((text) =>
-    text
-      .split(',')
-      .map((part) => part.trim())
-      .filter((part) => part !== ''),
-  )
-  .pipe(z.array(z.string()).min(1));
-
-interface Setting<T> {
-  readonly schema: z.ZodType<T>;
-  /** As text; a function where it follows from the machine or another setting. */
-  readonly preset: string | ((text: (name: string) => string) => string);
-  /** The preset in words, where it is computed. */
-  readonly presetText?: string;
-  readonly meaning: string;
-}
-
-function setting<T>(
-  schema: z.ZodType<T>,
-  preset: Setting<T>['preset'],
-  meaning: string,
-  presetText?: string,
-): Setting<T> {
-  return { schema, preset, meaning, ...(presetText !== undefined && { presetText }) };
-}
+import { count, list, port, setting, share, type Setting } from './setting.js';
 
 /** The public keys of the issuer that `npm start` makes; its private key lies beside them. */
 function localIssuerFile(dataFolder: string): string {
@@ -121,6 +85,35 @@ export const SETTINGS = {
     z.enum(['debug', 'info', 'warn', 'error']),
     'info',
     'The least severe log lines that are written.',
+  ),
+  OTEL_EXPORTER_OTLP_ENDPOINT: setting(
+    z.union([z.literal(''), z.url({ protocol: /^https?$/ })]),
+    '',
+    'URL of the OpenTelemetry collector that traces are sent to, as OTLP over HTTP in JSON, below `/v1/traces`.',
+    'none',
+  ),
+  OTEL_TRACES_EXPORTER: setting(
+    z.enum(['otlp', 'none']),
+    (text) => (text('OTEL_EXPORTER_OTLP_ENDPOINT') === '' ? 'none' : 'otlp'),
+    'Whether there are traces; `otlp` without an endpoint sends them to `http://127.0.0.1:4318`.',
+    '`otlp` where `OTEL_EXPORTER_OTLP_ENDPOINT` is set, else `none`',
+  ),
+  OTEL_TRACES_SAMPLER: setting(
+    z.enum([
+      'always_on',
+      'always_off',
+      'traceidratio',
+      'parentbased_always_on',
+      'parentbased_always_off',
+      'parentbased_traceidratio',
+    ]),
+    'parentbased_always_on',
+    'Which traces are recorded; the `parentbased_` ones do as the caller does that sent a `traceparent`.',
+  ),
+  OTEL_TRACES_SAMPLER_ARG: setting(
+    share,
+    '1',
+    'Share of the traces that the `traceidratio` samplers record, from 0 to 1.',
   ),
   MODEL_PACK_DIR: setting(
     z.string(),

@@ -19,6 +19,7 @@ import { processFaceAgain } from '#face/same-face-again.js';
 import { probeName, type ImageStore } from '#platform/image-store.js';
 import type { Log } from '#platform/log.js';
 import type { QueryMetrics } from '#platform/metrics.js';
+import { addPastSpans, inKeptTrace, inPipelineSpan, inSpan, keepTrace, type KeptTrace } from '#platform/spans.js';
 import type { CandidateWithdrawal } from './candidate-withdrawal.js';
 import { QUERY_SOURCE } from '../query-source.js';
 import type { OpenSearchHold } from './open-search-hold.js';
@@ -43,6 +44,9 @@ interface Run {
   /** Aborted when the partition has another owner. */
   readonly signal: AbortSignal;
   readonly waitMs: number;
+  /** Of who asked for it. */
+  readonly trace: KeptTrace;
+  readonly sinceMs: number;
 }
 
 export class RetrospectiveRuns {
@@ -66,7 +70,7 @@ export class RetrospectiveRuns {
 
   /** Runs the search when its turn comes, unless it needs no run then. */
   add(id: SearchId, signal: AbortSignal): void {
-    this.enqueue(id, { signal, waitMs: RETRY_AFTER_MS_MIN });
+    this.enqueue(id, { signal, waitMs: RETRY_AFTER_MS_MIN, trace: keepTrace(), sinceMs: performance.now() });
   }
 
   /** Ends what is under way after its present step; the next owner goes on. */
@@ -89,7 +93,7 @@ export class RetrospectiveRuns {
       if (this.running.has(id)) continue;
       this.waiting.delete(id);
       if (run.signal.aborted) continue;
-      const done = this.untilDone(id, run).finally(() => {
+      const done = inKeptTrace(run.trace, 'run search', () => this.untilDone(id, run)).finally(() => {
         this.running.delete(id);
         this.next();
       });
@@ -100,6 +104,7 @@ export class RetrospectiveRuns {
 
   /** Never rejects: what can pass is tried again later, behind the others; what cannot is said in the search. */
   private async untilDone(id: SearchId, run: Run): Promise<void> {
+    addPastSpans([['wait', performance.now() - run.sinceMs]]);
     try {
       await this.run(id);
     } catch (error) {
@@ -107,7 +112,7 @@ export class RetrospectiveRuns {
       const canPass = error instanceof Failure && error.retryable;
       if (!canPass && (await this.failed(id, error))) return;
       const waitMs = Math.min(run.waitMs * 2, RETRY_AFTER_MS_MAX);
-      setTimeout(() => this.enqueue(id, { signal: run.signal, waitMs }), run.waitMs).unref();
+      setTimeout(() => this.enqueue(id, { ...run, waitMs, sinceMs: performance.now() }), run.waitMs).unref();
     }
   }
 
@@ -153,15 +158,12 @@ export class RetrospectiveRuns {
       : answer.candidates.length > 0
         ? 'CANDIDATES_FOUND'
         : 'NO_CANDIDATES_FOUND';
-    await audit.append([answeredAudit(search, answer)]);
+    await inSpan('audit', () => audit.append([answeredAudit(search, answer)]));
     if (answer.candidates.length > 0) await holds.begin(id, answer);
     else await holds.end(id);
     const answered = await this.step(id, () => ({ type, by: QUERY_SOURCE, answer }));
     if (answered !== undefined) withdrawal.check(answered);
-    metrics.searchDurationSeconds.observe(
-      { kind: 'retrospective', mode: answer.mode },
-      (performance.now() - startedAt) / 1000,
-    );
+    metrics.observeSearch({ kind: 'retrospective', mode: answer.mode }, (performance.now() - startedAt) / 1000);
     metrics.searchesTotal.inc({
       kind: 'retrospective',
       outcome: answer.complete ? type.toLowerCase().replaceAll('_', '-') : 'partial',
@@ -199,7 +201,7 @@ export class RetrospectiveRuns {
   ): Promise<ProcessedFace> {
     for (let attempt = 1; ; attempt++) {
       try {
-        return await chosenFace(faces, image, search);
+        return await inPipelineSpan(() => chosenFace(faces, image, search));
       } catch (error) {
         if (!(error instanceof Failure) || !error.retryable || error.code === 'ENGINE_CLOSED') throw error;
         // Busy is nobody's fault and passes.

@@ -3,6 +3,7 @@ import { Ctx, EventPattern, Payload } from '@nestjs/microservices';
 import { SEARCHES_COMMANDS, SEARCHES_REQUESTS } from '#contracts/topics.js';
 import type { KafkaRecord } from '#kafka/kafka-record.js';
 import type { RecordContext } from '#kafka/nest-transport.js';
+import { inSpanOfRecord } from '#platform/spans.js';
 import { RetrospectiveOwner } from './retrospective-owner.js';
 
 /** What the owner of a partition's searches is sent: requests of systems, and decisions of people. */
@@ -12,12 +13,12 @@ export class SearchRecordsController {
 
   @EventPattern<string>(SEARCHES_REQUESTS)
   request(@Payload() record: KafkaRecord, @Ctx() { signal }: RecordContext): Promise<void> {
-    return this.owner.request(record, signal);
+    return inSpanOfRecord(record, () => this.owner.request(record, signal));
   }
 
   @EventPattern<string>(SEARCHES_COMMANDS)
   command(@Payload() record: KafkaRecord, @Ctx() { signal }: RecordContext): Promise<void> {
-    return this.owner.command(record, signal);
+    return inSpanOfRecord(record, () => this.owner.command(record, signal));
   }
 }
 

@@ -16,6 +16,7 @@ import type { KafkaClient } from '#kafka/kafka-client.js';
 import type { LogReader } from '#kafka/log-reader.js';
 import type { Publisher } from '#kafka/publisher.js';
 import type { Log } from '#platform/log.js';
+import { notesOnSpan } from '#platform/spans.js';
 import { QUERY_SOURCE } from '../query-source.js';
 
 /** Asked on top of what is wanted: this process may know of dispositions that a shard has not read yet. */
@@ -33,6 +34,7 @@ interface Pending {
   readonly gather: Gather;
   readonly replies: GalleryReply[];
   readonly onReply: () => void;
+  readonly note: ReturnType<typeof notesOnSpan>;
 }
 
 function templatePartition(id: ImageId): number {
@@ -126,6 +128,7 @@ export class GalleryClient {
       this.pending.set(queryId, {
         gather,
         replies,
+        note: notesOnSpan(),
         onReply: () => {
           if (!gather.complete) return;
           clearTimeout(timer);
@@ -176,6 +179,10 @@ export class GalleryClient {
       if (pending === undefined || reply.modelId !== this.modelId) return;
       pending.replies.push(reply);
       pending.gather.add(reply);
+      pending.note?.('reply', {
+        'custody.gallery.replica': reply.replicaId,
+        'custody.gallery.engine_ms': reply.engineMs,
+      });
       pending.onReply();
     } catch (error) {
       this.log.warn('reply-unreadable', { error: describeError(error) });

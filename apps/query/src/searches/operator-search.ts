@@ -15,6 +15,7 @@ import type { OperatorSearchAnswered, OperatorSearchRecord, OperatorSearchReques
 import { shownAnswer, type FoundAnswer, type FoundCandidate, type ShownAnswer } from '#domain/search-answer.js';
 import { idempotentId, requestDigest, sameRequest } from '#platform/idempotency.js';
 import type { QueryMetrics } from '#platform/metrics.js';
+import { inPipelineSpan } from '#platform/spans.js';
 import { statementOf } from './operator-statement.js';
 import { QUERY_SOURCE } from '../query-source.js';
 import type { Generation } from '../generations/generations.js';
@@ -87,10 +88,7 @@ export class OperatorSearch {
     try {
       const answered = await this.searchAndRecord(asked);
       const { answer } = answered;
-      this.metrics.searchDurationSeconds.observe(
-        { kind: 'operator', mode: answer.mode },
-        (performance.now() - startedAt) / 1000,
-      );
+      this.metrics.observeSearch({ kind: 'operator', mode: answer.mode }, (performance.now() - startedAt) / 1000);
       this.metrics.searchesTotal.inc({ kind: 'operator', outcome: outcomeOf(answer) });
       return asked.digest === undefined ? shown(answer) : await this.theFirst(asked, answered);
     } catch (error) {
@@ -134,7 +132,7 @@ export class OperatorSearch {
     const { actor, searchId, request, image, probeSha256, digest, generation } = asked;
     // The template is made while the entry is on its way: an officer waits for this. It is compared with nobody, and
     // nothing is said of it, before the entry is in the log.
-    const processing = generation.faces.process(image, request.face, { priority: 'operator' });
+    const processing = inPipelineSpan(() => generation.faces.process(image, request.face, { priority: 'operator' }));
     processing.catch(() => undefined);
     await asked.generation.search.stage('operator', 'audit', () =>
       this.audit.append([

@@ -7,6 +7,7 @@ import { TEMPLATE_PARTITIONS } from '#domain/gallery.js';
 import type { FacePool } from '#face/face-pool.js';
 import type { ProcessedFace } from '#face/face-protocol.js';
 import type { QueryMetrics, SearchStage } from '#platform/metrics.js';
+import { beginSpan, describeSpan, inSpan } from '#platform/spans.js';
 import type { GalleryClient } from './gallery-client.js';
 import type { SearchPermits } from './search-permits.js';
 
@@ -41,12 +42,20 @@ export class ProbeSearch {
       }),
     );
     const endMerge = this.metrics.searchStageDurationSeconds.startTimer({ kind, stage: 'merge' });
+    const mergeSpan = beginSpan('merge');
     const threshold = this.permits.threshold(kind, found.enrolled);
     const ranked = rankCandidates(found.candidates, threshold.score);
     endMerge();
+    mergeSpan?.end();
     this.count(kind, threshold.version, ranked.filter(({ aboveThreshold }) => aboveThreshold).length);
     const complete = found.missing.length === 0 && found.incomplete.length === 0;
     if (!complete) this.metrics.searchesIncompleteTotal.inc({ kind });
+    describeSpan({
+      'custody.search.kind': kind,
+      'custody.search.mode': found.mode,
+      'custody.search.complete': complete,
+      'custody.gallery.partitions_answered': TEMPLATE_PARTITIONS - found.missing.length,
+    });
     return {
       searchId: search.searchId,
       kind,
@@ -74,13 +83,15 @@ export class ProbeSearch {
   private count(kind: SearchKind, version: number, candidates: number): void {
     const labels = { kind, threshold_version: String(version) };
     this.metrics.searchCandidatesTotal.inc(labels, candidates);
-    this.metrics.searchesByThresholdTotal.inc({ ...labels, result: candidates > 0 ? 'candidates' : 'none' });
+    // Both: a rate of candidates needs the other one's 0.
+    this.metrics.searchesByThresholdTotal.inc({ ...labels, result: 'candidates' }, candidates > 0 ? 1 : 0);
+    this.metrics.searchesByThresholdTotal.inc({ ...labels, result: 'none' }, candidates > 0 ? 0 : 1);
   }
 
   async stage<T>(kind: SearchKind, stage: SearchStage, run: () => Promise<T>): Promise<T> {
     const end = this.metrics.searchStageDurationSeconds.startTimer({ kind, stage });
     try {
-      return await run();
+      return await inSpan(stage, run);
     } finally {
       end();
     }
