@@ -7,6 +7,7 @@ import { readSettings } from '#platform/settings.js';
 import { applyAccess, checkAccess, printAccess, type AccessOptions } from './access.js';
 import { destroyAuditEntries, exportAudit, verifyAuditExport } from './audit.js';
 import { listDeadLetters, replayDeadLetters, type ReplayOptions } from './dead-letters.js';
+import { backUp, listBackups, type BackupOptions } from './backup.js';
 import type { DeadLetterFilter } from './dead-letter-states.js';
 import { exportDpiaEvidence } from './dpia-evidence.js';
 import { enrol, type EnrolOptions } from './enrol.js';
@@ -20,6 +21,7 @@ import { checkPack, fetchPack, type PackCheckOptions } from './pack.js';
 import { exportImages } from './image-export.js';
 import { reconcile } from './reconcile.js';
 import type { ReconciliationOptions } from './reconciliation.js';
+import { restore, type RestoreOptions } from './restore.js';
 import { search } from './search.js';
 import { signLocalToken } from './local-keys.js';
 import { applyTopics, checkTopics, type TopicsOptions } from './topics.js';
@@ -133,6 +135,45 @@ program
     const { evaluateFolder } = await import('./evaluate.js');
     return evaluateFolder(folder, options);
   });
+
+program
+  .command('backup')
+  .description(
+    'copy what cannot be rebuilt into a new folder, sealed, while everything runs; goes on where it was (itself audited)',
+  )
+  .argument('<folder>')
+  .requiredOption('--key <file>', 'its key, kept elsewhere: 32 bytes in base64 (openssl rand -base64 32)')
+  .option('--decisions', 'only erasures, restrictions, holds, thresholds and suspensions: small, for every few minutes')
+  .addOption(new Option('--keep-days <n>', 'it must be gone after so many').default(30).argParser(wholeFrom(1)))
+  .option('--by <who>', 'who has it made', 'backup')
+  .action((folder: string, options: BackupOptions) => backUp(readSettings(), folder, options));
+
+program
+  .command('restore')
+  .description('a backup into an empty Kafka and image store, while no service runs; goes on where it was')
+  .argument('<folder>')
+  .requiredOption('--key <file>', 'the key that it was made with, among those of the file')
+  .option('--decisions <folder>', 'the newest backup of the decisions: who was erased since stays erased')
+  .option('--without-newer-decisions <reason>', 'instead: why there is none, and who gives the decisions since again')
+  .requiredOption('--by <who>', 'who restores, for the audit')
+  .addOption(
+    new Option('--margin-offsets <n>', 'more than photographs came in any partition since the backup')
+      .default(10_000)
+      .argParser(wholeFrom(0)),
+  )
+  .action((folder: string, options: RestoreOptions) => restore(readSettings(), folder, options));
+
+const backups = program.command('backups').description('the backups in a folder');
+backups
+  .command('list')
+  .description('each, when it was begun, and until when it may be kept')
+  .argument('<folder>')
+  .action((folder: string) => listBackups(folder, { prune: false }));
+backups
+  .command('prune')
+  .description('delete those whose time is over')
+  .argument('<folder>')
+  .action((folder: string) => listBackups(folder, { prune: true }));
 
 const images = program.command('images').description('the images that are held, and those that are not');
 images

@@ -6,6 +6,7 @@
  * - A {@link GroupConsumer} shares a topic's partitions with the other members of its group.
  * - A {@link RecordLookup} says whether single records are in a log still.
  * - A {@link TopicAdmin} creates and checks topics.
+ * - A {@link LogRestore} writes logs again as a backup has them.
  * - An {@link OwnAccess} says what this process may not do and should.
  *
  * Everything survives a broker that goes away and comes back; delivery is at least once.
@@ -19,6 +20,7 @@ import type { KafkaLog } from './kafka-record.js';
 import { securityConfig, type KafkaSecurity } from './kafka-security.js';
 import { applyKafkajsWorkarounds } from './kafkajs-workarounds.js';
 import { LogReader, type LogReaderOptions } from './log-reader.js';
+import { LogRestore } from './log-restore.js';
 import { OwnAccess } from './own-access.js';
 import { Publisher, type PublisherOptions } from './publisher.js';
 import { RecordLookup } from './record-lookup.js';
@@ -79,6 +81,10 @@ export class KafkaClient {
 
   recordLookup(): RecordLookup {
     return this.track((closed) => new RecordLookup(this.kafka, closed));
+  }
+
+  logRestore(): LogRestore {
+    return this.track((closed) => new LogRestore(this.kafka, closed));
   }
 
   /** @param topics those that the principal has to do with */

@@ -4,12 +4,19 @@ import { mkdir, open, readdir, readFile, rename, rm } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 import type { ImageId, Offset } from '#domain/ids.js';
 import { ImageSeal } from './image-seal.js';
-import { imagePrefix, latestVersion, versionOf, type ImageStore, type ObjectName } from './image-store.js';
+import {
+  imagePrefix,
+  latestVersion,
+  versionOf,
+  type ImageStore,
+  type ObjectName,
+  type SealedObjects,
+} from './image-store.js';
 
 /** Of a temporary file: two writers of one object have names of their own. */
 const SUFFIX_BYTES = 4;
 
-export class FolderImageStore implements ImageStore {
+export class FolderImageStore implements ImageStore, SealedObjects {
   private readonly made = new Set<string>();
 
   private constructor(
@@ -25,7 +32,10 @@ export class FolderImageStore implements ImageStore {
   }
 
   async put(name: ObjectName, bytes: Uint8Array): Promise<void> {
-    const sealed = this.seal.seal(name, bytes);
+    await this.putSealed(name, this.seal.seal(name, bytes));
+  }
+
+  async putSealed(name: ObjectName, sealed: Uint8Array): Promise<void> {
     const path = join(this.folder, name);
     const temporary = `${path}.${process.pid}.${randomBytes(SUFFIX_BYTES).toString('hex')}.tmp`;
     await this.makeFolder(dirname(path));
@@ -52,14 +62,34 @@ export class FolderImageStore implements ImageStore {
   }
 
   async get(name: ObjectName): Promise<Buffer | undefined> {
-    let sealed: Buffer;
+    const sealed = await this.getSealed(name);
+    return sealed && this.seal.open(name, sealed);
+  }
+
+  async getSealed(name: ObjectName): Promise<Buffer | undefined> {
     try {
-      sealed = await readFile(join(this.folder, name));
+      return await readFile(join(this.folder, name));
     } catch (error) {
       if ((error as NodeJS.ErrnoException).code === 'ENOENT') return undefined;
       throw error;
     }
-    return this.seal.open(name, sealed);
+  }
+
+  names(after?: ObjectName): AsyncIterable<ObjectName> {
+    return this.namesUnder('', after ?? '');
+  }
+
+  /** A folder at a time: a force's gallery has 4,096. */
+  private async *namesUnder(prefix: string, after: string): AsyncIterable<ObjectName> {
+    const found = await readdir(join(this.folder, prefix), { withFileTypes: true });
+    for (const entry of found.toSorted((a, b) => (a.name < b.name ? -1 : 1))) {
+      const name = `${prefix}${entry.name}`;
+      const isBefore = after >= name && !after.startsWith(`${name}/`);
+      if (isBefore) continue;
+      if (entry.isDirectory()) yield* this.namesUnder(`${name}/`, after);
+      // What a writer left unfinished is none.
+      else if (name.endsWith('.sealed')) yield name as ObjectName;
+    }
   }
 
   async delete(name: ObjectName): Promise<void> {

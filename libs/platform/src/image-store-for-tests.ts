@@ -6,11 +6,11 @@ import { join } from 'node:path';
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from 'vitest';
 import { codeOfAsync } from '#domain/codes-for-tests.js';
 import type { ImageId, Offset, SearchId } from '#domain/ids.js';
-import { custodyImageName, probeName, type ImageStore } from './image-store.js';
+import { custodyImageName, probeName, type ImageStore, type ObjectName, type SealedObjects } from './image-store.js';
 
 /** An empty place for objects, and a look at what is there without the store. */
 export interface ObjectPlace {
-  open(keyFile: string): Promise<ImageStore>;
+  open(keyFile: string): Promise<ImageStore & SealedObjects>;
   /** Names, sorted. */
   objects(): Promise<string[]>;
   read(name: string): Promise<Buffer>;
@@ -26,7 +26,7 @@ export function describeImageStore(where: string, emptyPlace: () => Promise<Obje
   let home: string;
   let keyFile: string;
   let place: ObjectPlace;
-  let store: ImageStore;
+  let store: ImageStore & SealedObjects;
 
   beforeAll(async () => {
     home = await mkdtemp(join(tmpdir(), 'image-store-'));
@@ -163,6 +163,32 @@ export function describeImageStore(where: string, emptyPlace: () => Promise<Obje
       await store.delete(probe);
       await store.delete(probe);
       expect(await place.objects()).toEqual([]);
+    });
+
+    it('names every object in order, from wherever one goes on, and no temporary file', async () => {
+      const probe = probeName('0b5f7f0e-7d1c-4a7e-9a52-5c6b9a1d2e3f' as SearchId);
+      const images = ['a', 'b', 'c', 'd'].flatMap((one) => [1, 12].map((n) => custodyImageName(one as ImageId, at(n))));
+      const all = [...images, probe].toSorted();
+      for (const name of all) await store.put(name, jpeg);
+      await place.write(`${all[0]}.1.ab.tmp`, jpeg);
+      const named = async (after?: ObjectName): Promise<string[]> => {
+        const names: string[] = [];
+        for await (const name of store.names(after)) names.push(name);
+        return names;
+      };
+      expect(await named()).toEqual(all);
+      for (const [i, name] of all.entries()) expect(await named(name)).toEqual(all.slice(i + 1));
+    });
+
+    it('moves objects to another store as they are, without a key', async () => {
+      const name = custodyImageName(id, at(1));
+      await store.put(name, jpeg);
+      const sealed = (await store.getSealed(name))!;
+      expect(sealed).toEqual(await place.read(name));
+      const other = await (await emptyPlace()).open(keyFile);
+      expect(await other.getSealed(name)).toBeUndefined();
+      await other.putSealed(name, sealed);
+      expect(await other.get(name)).toEqual(jpeg);
     });
 
     it('opens what was sealed with a key that was replaced, and seals with the new one', async () => {

@@ -19,6 +19,16 @@ export interface ImageStore {
   deleteOlderImages(id: ImageId, current: Offset): Promise<number>;
 }
 
+/** The objects as they lie there, for a copy that needs no key. */
+export interface SealedObjects {
+  /** The names of all objects in the order of their bytes: those after `after`, exclusive. */
+  names(after?: ObjectName): AsyncIterable<ObjectName>;
+  /** @returns undefined when there is no such object */
+  getSealed(name: ObjectName): Promise<Buffer | undefined>;
+  /** Puts back what {@link getSealed} gave, atomically. Whether a key here opens it shows when it is read. */
+  putSealed(name: ObjectName, sealed: Uint8Array): Promise<void>;
+}
+
 export type ObjectName = string & { readonly __brand: 'ObjectName' };
 
 /**
@@ -41,6 +51,12 @@ export function probeName(id: SearchId): ObjectName {
 export function imagePrefix(id: ImageId): { readonly folder: string; readonly stem: string } {
   const digest = createHash('sha256').update(id).digest('hex');
   return { folder: `custody/${digest.slice(0, 3)}`, stem: digest };
+}
+
+/** Which image's stem and which of its versions a name is; undefined for a probe. */
+export function versionNamed(name: ObjectName): { readonly stem: string; readonly sourceOffset: Offset } | undefined {
+  const found = /^custody\/[0-9a-f]{3}\/([0-9a-f]{64})\.(\d{16})\.sealed$/.exec(name);
+  return found === null ? undefined : { stem: found[1]!, sourceOffset: Number(found[2]) as Offset };
 }
 
 /** Of these objects' names the latest version; what a writer left unfinished is none. */

@@ -1,5 +1,5 @@
 import { FolderImageStore } from './folder-image-store.js';
-import type { ImageStore } from './image-store.js';
+import type { ImageStore, SealedObjects } from './image-store.js';
 import type { Settings } from './settings.js';
 
 /**
@@ -7,7 +7,7 @@ import type { Settings } from './settings.js';
  *
  * @throws Failure IMAGE_STORE_KEY_UNREADABLE, IMAGE_STORE_UNAVAILABLE, IMAGE_STORE_KEEPS_VERSIONS
  */
-export async function openImageStore(settings: Settings): Promise<ImageStore> {
+export async function openImageStore(settings: Settings): Promise<ImageStore & SealedObjects> {
   const keyFile = settings.IMAGE_STORE_KEY_FILE;
   if (settings.IMAGE_STORE_S3_BUCKET === '') return FolderImageStore.open(settings.IMAGE_STORE_DIR, keyFile);
   // The SDK takes a while to load, and a folder needs none of it.

@@ -19,7 +19,14 @@ import {
 import { Failure } from '#domain/errors.js';
 import type { ImageId, Offset } from '#domain/ids.js';
 import { ImageSeal } from './image-seal.js';
-import { imagePrefix, latestVersion, versionOf, type ImageStore, type ObjectName } from './image-store.js';
+import {
+  imagePrefix,
+  latestVersion,
+  versionOf,
+  type ImageStore,
+  type ObjectName,
+  type SealedObjects,
+} from './image-store.js';
 
 export interface S3Bucket {
   readonly bucket: string;
@@ -34,7 +41,7 @@ const ATTEMPTS = 4;
 /** Pictures that are put and read beside each other by one process. */
 const CONNECTIONS = 64;
 
-export class S3ImageStore implements ImageStore {
+export class S3ImageStore implements ImageStore, SealedObjects {
   private constructor(
     private readonly client: S3Client,
     private readonly bucket: string,
@@ -66,7 +73,10 @@ export class S3ImageStore implements ImageStore {
   }
 
   async put(name: ObjectName, bytes: Uint8Array): Promise<void> {
-    const sealed = this.seal.seal(name, bytes);
+    await this.putSealed(name, this.seal.seal(name, bytes));
+  }
+
+  async putSealed(name: ObjectName, sealed: Uint8Array): Promise<void> {
     await this.ask('put', () =>
       this.client.send(
         new PutObjectCommand({
@@ -80,6 +90,11 @@ export class S3ImageStore implements ImageStore {
   }
 
   async get(name: ObjectName): Promise<Buffer | undefined> {
+    const sealed = await this.getSealed(name);
+    return sealed && this.seal.open(name, sealed);
+  }
+
+  async getSealed(name: ObjectName): Promise<Buffer | undefined> {
     const sealed = await this.ask('get', async () => {
       try {
         const { Body } = await this.client.send(new GetObjectCommand({ Bucket: this.bucket, Key: name }));
@@ -89,7 +104,18 @@ export class S3ImageStore implements ImageStore {
         throw error;
       }
     });
-    return sealed && this.seal.open(name, Buffer.from(sealed.buffer, sealed.byteOffset, sealed.byteLength));
+    return sealed && Buffer.from(sealed.buffer, sealed.byteOffset, sealed.byteLength);
+  }
+
+  async *names(after?: ObjectName): AsyncIterable<ObjectName> {
+    let next: string | undefined;
+    do {
+      const page = await this.ask('list', () =>
+        this.client.send(new ListObjectsV2Command({ Bucket: this.bucket, StartAfter: after, ContinuationToken: next })),
+      );
+      for (const { Key } of page.Contents ?? []) if (Key!.endsWith('.sealed')) yield Key as ObjectName;
+      next = page.NextContinuationToken;
+    } while (next !== undefined);
   }
 
   async delete(name: ObjectName): Promise<void> {
