@@ -13,7 +13,7 @@ import { eventually } from '#testkit/kafka-test-helpers.js';
 import { reach, visitor } from './flow.js';
 import { apply, isReady, kubectl, NAMESPACE, podsOf, run, untilReady, type Pod } from './kubectl.js';
 import { NODE_ADDRESS, PodsScene } from './pods-scene.js';
-import { Prometheus } from './prometheus.js';
+import { startPrometheus, type WatchedPods } from './prometheus.js';
 
 const INSTALL_MS = 400_000;
 /** A rollout of two pods, on two cores that also do everything else. */
@@ -36,17 +36,17 @@ else if (!haveFaces) process.stderr.write('The pods do not run: there are no pho
 
 describe.skipIf(!isInNode || !haveFaces)('the system as pods', () => {
   let scene: PodsScene;
-  let prometheus: Prometheus;
+  let watched: WatchedPods;
 
   beforeAll(async () => {
     scene = await PodsScene.open();
     await scene.install('previous');
     await scene.enrolPeople();
-    prometheus = await Prometheus.start(scene.folder);
+    watched = await startPrometheus(scene.folder);
   }, INSTALL_MS);
 
   afterAll(async () => {
-    await prometheus?.stop();
+    await watched?.prometheus.close();
     await scene?.close();
   }, 60_000);
 
@@ -124,15 +124,15 @@ describe.skipIf(!isInNode || !haveFaces)('the system as pods', () => {
   });
 
   it('is scraped by Prometheus, every pod of it', async () => {
-    const pods = await prometheus.watchEveryPod();
+    const pods = await watched.watchEveryPod();
     expect(pods).toBe(7);
-    await eventually(async () => expect((await prometheus.query('sum(up)'))[0]?.value, 'pods that answer').toBe(pods), {
+    await eventually(async () => expect(await watched.prometheus.value('sum(up)'), 'pods that answer').toBe(pods), {
       timeoutMs: 30_000,
       intervalMs: 500,
     });
     // What the autoscalers of k8s/components/autoscaling select.
     for (const topic of ['custody.images.v1', 'searches.requests.v1']) {
-      expect(await prometheus.query(`custody_consumer_lag_records{topic="${topic}"}`), topic).not.toEqual([]);
+      expect(await watched.prometheus.instant(`custody_consumer_lag_records{topic="${topic}"}`), topic).not.toEqual([]);
     }
   }, 60_000);
 
@@ -148,11 +148,11 @@ describe.skipIf(!isInNode || !haveFaces)('the system as pods', () => {
     const latencies = load.latenciesMs.toSorted((a, b) => a - b);
     for (const quantile of [0.5, 0.9]) {
       const expression = `histogram_quantile(${quantile}, sum by (le) (increase(custody_search_duration_seconds_bucket{kind="operator"}[${range}])))`;
-      const [shown] = await prometheus.query(expression);
+      const shownSeconds = (await watched.prometheus.value(expression))!;
       const seenMs = latencies[Math.floor(quantile * latencies.length)]!;
-      const ratio = (shown!.value * 1000) / seenMs;
+      const ratio = (shownSeconds * 1000) / seenMs;
       process.stdout.write(`latency quantile ${quantile}: Prometheus to client ${ratio.toFixed(3)}\n`);
-      expect(Math.abs(ratio - 1), `${quantile}: ${shown!.value} s, clients ${seenMs} ms`).toBeLessThan(
+      expect(Math.abs(ratio - 1), `${quantile}: ${shownSeconds} s, clients ${seenMs} ms`).toBeLessThan(
         LATENCY_TOLERANCE,
       );
     }
@@ -296,13 +296,13 @@ describe.skipIf(!isInNode || !haveFaces)('the system as pods', () => {
     beforeAll(async () => {
       await kubectl(['scale', WORKLOADS.index, '--replicas=2']);
       await untilReady('index', 2);
-      await prometheus.watchEveryPod();
-      await eventually(async () => expect((await prometheus.query('count(up == 1)'))[0]?.value).toBe(7), {
+      await watched.watchEveryPod();
+      await eventually(async () => expect(await watched.prometheus.value('count(up == 1)')).toBe(7), {
         timeoutMs: 30_000,
         intervalMs: 500,
       });
       // Earlier tests have taken pods away under its eyes.
-      await eventually(async () => expect(await prometheus.firing()).not.toContain('TargetDown'), {
+      await eventually(async () => expect(await watched.prometheus.firing()).not.toContain('TargetDown'), {
         timeoutMs: 30_000,
         intervalMs: 500,
       });
@@ -368,7 +368,7 @@ describe.skipIf(!isInNode || !haveFaces)('the system as pods', () => {
       const seenAfterS = new Map<string, number>();
       await eventually(
         async () => {
-          const firing = await prometheus.firing();
+          const firing = await watched.prometheus.firing();
           for (const name of firing) {
             if (!seenAfterS.has(name)) seenAfterS.set(name, (Date.now() - goneAtMs) / 1000);
           }
@@ -379,10 +379,10 @@ describe.skipIf(!isInNode || !haveFaces)('the system as pods', () => {
       expect(seenAfterS.get('ShardDown')).toBeGreaterThan(300);
       await kubectl(['scale', WORKLOADS.index, '--replicas=2']);
       await untilReady('index', 2);
-      await prometheus.watchEveryPod();
+      await watched.watchEveryPod();
       await eventually(
         async () => {
-          const firing = await prometheus.firing();
+          const firing = await watched.prometheus.firing();
           expect(firing.filter((name) => ['ShardDown', 'TargetDown'].includes(name))).toEqual([]);
         },
         { timeoutMs: 60_000, intervalMs: 500 },

@@ -4,8 +4,8 @@
  */
 import * as echarts from 'echarts';
 import type { SeriesOption } from 'echarts';
+import type { Series } from '#testkit/prometheus-for-tests.js';
 import type { DashboardPanel } from './dashboard-panels.js';
-import type { Series } from './prometheus-server.js';
 
 export interface AnsweredPanel {
   readonly panel: DashboardPanel;

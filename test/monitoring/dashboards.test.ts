@@ -6,6 +6,7 @@ import { mkdir, readFile, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { samplePhotographsForTests } from '#testkit/model-pack-for-tests.js';
+import { PrometheusForTests, prometheusIsInstalled, type Series } from '#testkit/prometheus-for-tests.js';
 import { RunningSystem } from '#testkit/running-system.js';
 import { readLayoutState } from '../../apps/cli/src/gallery-processes.js';
 import { dashboards } from '../../deploy/monitoring/dashboards/src/dashboards.js';
@@ -13,7 +14,7 @@ import { PROJECT_FOLDER } from '../conventions/project-files.js';
 import { DayOfWork } from './day-of-work.js';
 import { panelsOf } from './dashboard-panels.js';
 import { dashboardPicture, type AnsweredPanel } from './dashboard-picture.js';
-import { PrometheusServer, prometheusIsInstalled, type Series } from './prometheus-server.js';
+import { monitoringConfig } from './monitoring-config.js';
 
 const MONITORING = join(PROJECT_FOLDER, 'deploy', 'monitoring');
 const PICTURES = process.env['DASHBOARD_PICTURES'];
@@ -44,7 +45,7 @@ const cases = all.flatMap(({ name, panels }) => panels.map((panel) => ({ of: nam
 
 describe.skipIf(!installed)('the dashboards, fed by the system at work', () => {
   let system: RunningSystem | undefined;
-  let prometheus: PrometheusServer | undefined;
+  let prometheus: PrometheusForTests | undefined;
   let day: DayOfWork;
   let fromS: number;
 
@@ -63,15 +64,12 @@ describe.skipIf(!installed)('the dashboards, fed by the system at work', () => {
       );
       const { QUERY_PORT, INGEST_PORT, DATA_DIR } = system.settings;
       const here = (port: number): string => `127.0.0.1:${port}`;
-      prometheus = await PrometheusServer.start(
-        MONITORING,
-        {
-          query: [here(QUERY_PORT)],
-          ingest: [here(INGEST_PORT)],
-          index: (await readLayoutState(DATA_DIR))!.ports.map(here),
-        },
-        SCRAPE_SECONDS,
-      );
+      const targets = {
+        query: [here(QUERY_PORT)],
+        ingest: [here(INGEST_PORT)],
+        index: (await readLayoutState(DATA_DIR))!.ports.map(here),
+      };
+      prometheus = await PrometheusForTests.start(await monitoringConfig(MONITORING, targets, SCRAPE_SECONDS));
       day = await DayOfWork.prepare(system, sample);
       // What has not been looked at once before it changes has not changed.
       await untilEqual(prometheus, 'count(up == 1)', 4);
@@ -140,12 +138,12 @@ describe.skipIf(!installed)('the dashboards, fed by the system at work', () => {
   });
 });
 
-async function untilEqual(prometheus: PrometheusServer, expr: string, value: number): Promise<void> {
+async function untilEqual(prometheus: PrometheusForTests, expr: string, value: number): Promise<void> {
   const deadlineMs = Date.now() + DESTRUCTION_MS;
   for (;;) {
-    const [series] = await prometheus.instant(expr);
-    if (series?.points[0]?.[1] === value) return;
-    if (Date.now() > deadlineMs) throw new Error(`${expr} is ${series?.points[0]?.[1]}, not ${value}`);
+    const found = await prometheus.value(expr);
+    if (found === value) return;
+    if (Date.now() > deadlineMs) throw new Error(`${expr} is ${found}, not ${value}`);
     await new Promise((resolve) => setTimeout(resolve, 500));
   }
 }

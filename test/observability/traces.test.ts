@@ -1,5 +1,4 @@
 /** One trace a search and one an enrolment, over all processes that have a part in it; what they say, and what not. */
-import { spawnSync } from 'node:child_process';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { CUSTODY_IMAGES } from '#contracts/topics.js';
 import type { SearchAnswer } from '#domain/search-answer.js';
@@ -11,16 +10,16 @@ import { answerOf, call, refusalOf } from '#testkit/http-for-tests.js';
 import { eventually, silentLog } from '#testkit/kafka-test-helpers.js';
 import { samplePhotographsForTests } from '#testkit/model-pack-for-tests.js';
 import { OtlpReceiver, type ReceivedSpan } from '#testkit/otlp-receiver.js';
+import { prometheusIsInstalled, PrometheusForTests } from '#testkit/prometheus-for-tests.js';
 import { RunningSystem } from '#testkit/running-system.js';
 import { operatorForm, retrospectiveForm } from '#testkit/search-forms-for-tests.js';
-import { PrometheusProcess } from './prometheus-process.js';
 
 const TRACE_ID = '0af7651916cd43dd8448eb211c80319c';
 const CALLER = 'b7ad6b7169203331';
 /** Spans are sent every 5 s. */
 const SENT_WITHIN = { timeoutMs: 30_000 };
 
-const hasPrometheus = spawnSync('prometheus', ['--version']).error === undefined;
+const hasPrometheus = prometheusIsInstalled();
 if (!hasPrometheus) console.warn('skipped: exemplars in Prometheus; there is no `prometheus` here');
 
 describe('traces', () => {
@@ -242,7 +241,14 @@ describe('traces', () => {
   });
 
   test.skipIf(!hasPrometheus)('are found from the time that a search took, in Prometheus', async () => {
-    const prometheus = await PrometheusProcess.start(system.settings.QUERY_PORT);
+    const prometheus = await PrometheusForTests.start(
+      JSON.stringify({
+        global: { scrape_interval: '1s' },
+        scrape_configs: [
+          { job_name: 'query', static_configs: [{ targets: [`127.0.0.1:${system.settings.QUERY_PORT}`] }] },
+        ],
+      }),
+    );
     try {
       const traceId = answerTrace(await search());
       const found = await eventually(async () => {
@@ -254,7 +260,7 @@ describe('traces', () => {
       // Counters keep the names that rules and dashboards know.
       expect(await prometheus.value('custody_searches_total{kind="operator",outcome="candidates"}')).toBeGreaterThan(0);
     } finally {
-      await prometheus.stop();
+      await prometheus.close();
     }
   });
 });
