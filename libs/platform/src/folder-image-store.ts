@@ -7,7 +7,7 @@ import { ImageSeal } from './image-seal.js';
 import {
   imagePrefix,
   latestVersion,
-  versionOf,
+  versionsOf,
   type ImageStore,
   type ObjectName,
   type SealedObjects,
@@ -105,7 +105,7 @@ export class FolderImageStore implements ImageStore, SealedObjects {
   }
 
   async latestImage(id: ImageId): Promise<Offset | undefined> {
-    return latestVersion(id, await this.namesIn(join(this.folder, imagePrefix(id).folder)));
+    return latestVersion(versionsOf(id, await this.namesIn(join(this.folder, imagePrefix(id).folder))));
   }
 
   private async namesIn(folder: string): Promise<string[]> {
@@ -117,11 +117,9 @@ export class FolderImageStore implements ImageStore, SealedObjects {
 
   private async deleteVersions(id: ImageId, isToGo: (sourceOffset: Offset) => boolean): Promise<number> {
     const folder = join(this.folder, imagePrefix(id).folder);
-    const toGo = (await this.namesIn(folder)).filter((name) => {
-      const version = versionOf(id, name);
-      return version !== undefined && isToGo(version);
-    });
-    for (const name of toGo) await rm(join(folder, name), { force: true });
+    const versions = versionsOf(id, await this.namesIn(folder));
+    const toGo = versions.filter(({ sourceOffset }) => isToGo(sourceOffset));
+    for (const { fileName } of toGo) await rm(join(folder, fileName), { force: true });
     return toGo.length;
   }
 }

@@ -59,15 +59,22 @@ export function versionNamed(name: ObjectName): { readonly stem: string; readonl
   return found === null ? undefined : { stem: found[1]!, sourceOffset: Number(found[2]) as Offset };
 }
 
-/** Of these objects' names the latest version; what a writer left unfinished is none. */
-export function latestVersion(id: ImageId, fileNames: readonly string[]): Offset | undefined {
-  const whole = fileNames.filter((name) => name.endsWith('.sealed')).flatMap((name) => versionOf(id, name) ?? []);
-  return whole.reduce<Offset | undefined>((last, one) => (last === undefined || one > last ? one : last), undefined);
+/** An object of an image; temporary files of a writer that died are such as well. */
+export interface ImageVersion {
+  readonly fileName: string;
+  readonly sourceOffset: Offset;
 }
 
-/** The version that an object of this image is; undefined for an object of another image. */
-export function versionOf(id: ImageId, fileName: string): Offset | undefined {
-  // Temporary files of a writer that died carry the version's number too.
-  const [stem, sourceOffset] = fileName.split('.');
-  return stem === imagePrefix(id).stem ? (Number(sourceOffset) as Offset) : undefined;
+/** The image's own of the objects in its folder, which holds those of others too. */
+export function versionsOf(id: ImageId, fileNames: readonly string[]): readonly ImageVersion[] {
+  const own = `${imagePrefix(id).stem}.`;
+  return fileNames
+    .filter((fileName) => fileName.startsWith(own))
+    .map((fileName) => ({ fileName, sourceOffset: Number.parseInt(fileName.slice(own.length), 10) as Offset }));
+}
+
+/** What a writer left unfinished is none. */
+export function latestVersion(versions: readonly ImageVersion[]): Offset | undefined {
+  const whole = versions.filter(({ fileName }) => fileName.endsWith('.sealed'));
+  return whole.length === 0 ? undefined : (Math.max(...whole.map(({ sourceOffset }) => sourceOffset)) as Offset);
 }

@@ -22,7 +22,7 @@ import { ImageSeal } from './image-seal.js';
 import {
   imagePrefix,
   latestVersion,
-  versionOf,
+  versionsOf,
   type ImageStore,
   type ObjectName,
   type SealedObjects,
@@ -155,16 +155,14 @@ export class S3ImageStore implements ImageStore, SealedObjects {
   }
 
   async latestImage(id: ImageId): Promise<Offset | undefined> {
-    return latestVersion(id, await this.namesOf(id));
+    return latestVersion(versionsOf(id, await this.namesOf(id)));
   }
 
   private async deleteVersions(id: ImageId, isToGo: (sourceOffset: Offset) => boolean): Promise<number> {
     const { folder } = imagePrefix(id);
-    const toGo = (await this.namesOf(id)).filter((name) => {
-      const version = versionOf(id, name);
-      return version !== undefined && isToGo(version);
-    });
-    await this.deleteAll(toGo.map((name) => `${folder}/${name}`));
+    const versions = versionsOf(id, await this.namesOf(id));
+    const toGo = versions.filter(({ sourceOffset }) => isToGo(sourceOffset));
+    await this.deleteAll(toGo.map(({ fileName }) => `${folder}/${fileName}`));
     return toGo.length;
   }
 
