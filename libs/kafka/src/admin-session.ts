@@ -1,7 +1,7 @@
 import type { Admin, Kafka } from 'kafkajs';
 import { describeError, Failure } from '#domain/errors.js';
 import { within } from './backoff.js';
-import { isNotAuthenticated, isNotAuthorised, isWithoutBroker } from './kafkajs-workarounds.js';
+import { isNotAuthenticated, isNotAuthorised, isPassingRefusal, isWithoutBroker } from './kafkajs-workarounds.js';
 
 export const CALL_TIMEOUT_MS = 30_000;
 
@@ -27,11 +27,12 @@ export async function withAdmin<T>(kafka: Kafka, use: (admin: Admin) => Promise<
     if (isWithoutBroker(error)) {
       throw new Failure('KAFKA_UNAVAILABLE', 'Kafka was lost before it answered.', true, { cause: error });
     }
+    if (isPassingRefusal(error)) {
+      throw new Failure('KAFKA_UNAVAILABLE', `Kafka is not ready: ${describeError(error)}`, true, { cause: error });
+    }
     const text = `Kafka refused an administrative request: ${describeAll(error)}`;
     if (isNotAuthorised(error)) throw new Failure('KAFKA_NOT_AUTHORISED', text, false, { cause: error });
-    throw new Failure('TOPIC_CHANGE_FAILED', text, (error as { retriable?: boolean }).retriable === true, {
-      cause: error,
-    });
+    throw new Failure('TOPIC_CHANGE_FAILED', text, false, { cause: error });
   } finally {
     await admin.disconnect().catch(() => undefined);
   }

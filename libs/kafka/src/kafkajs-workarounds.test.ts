@@ -3,6 +3,7 @@ import kafkajs from 'kafkajs';
 import { describe, expect, it, vi } from 'vitest';
 import {
   applyKafkajsWorkarounds,
+  isPassingRefusal,
   isWithoutBroker,
   partialProduceResponse,
   protocolError,
@@ -89,5 +90,19 @@ describe('kafkajs workarounds', () => {
     const refused = new kafkajs.KafkaJSProtocolError(new Error('not the leader'));
     expect(isWithoutBroker(refused)).toBe(false);
     expect(isWithoutBroker(retried(refused))).toBe(false);
+  });
+
+  it('tell a refusal for now from one for good, also after the retries', () => {
+    const refused = (type: string, retriable: boolean): Error =>
+      new kafkajs.KafkaJSProtocolError(Object.assign(new Error(type), { type, code: 0, retriable }));
+    const tried = (error: Error): Error =>
+      new kafkajs.KafkaJSNumberOfRetriesExceeded(error, { retryCount: 3, retryTime: 1 });
+    const electing = refused('LEADER_NOT_AVAILABLE', true);
+    const unknown = refused('UNKNOWN_TOPIC_OR_PARTITION', true);
+    const impossible = refused('INVALID_REPLICATION_FACTOR', false);
+    const passing = [electing, tried(electing), unknown, tried(unknown), impossible, new Error('x')].map(
+      isPassingRefusal,
+    );
+    expect(passing).toEqual([true, true, false, false, false, false]);
   });
 });

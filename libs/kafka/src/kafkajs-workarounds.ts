@@ -134,6 +134,16 @@ export function isWithoutBroker(error: unknown): boolean {
   );
 }
 
+/**
+ * Whether a broker has refused for now: it elects a leader, or has just started. After its retries, kafkajs says of it too
+ * that nobody should retry. That there is no such topic it calls passing, which it is only for a topic just made.
+ */
+export function isPassingRefusal(error: unknown): boolean {
+  if (error instanceof kafkajs.KafkaJSNumberOfRetriesExceeded) return isPassingRefusal(error.cause);
+  const { type, retriable } = error as { type?: unknown; retriable?: unknown };
+  return error instanceof kafkajs.KafkaJSProtocolError && retriable === true && type !== 'UNKNOWN_TOPIC_OR_PARTITION';
+}
+
 /** Whether a broker refused to hear who this is: a wrong password, or a certificate that it does not trust. */
 export function isNotAuthenticated(error: unknown): boolean {
   if (!(error instanceof Error)) return false;
