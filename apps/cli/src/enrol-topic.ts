@@ -143,7 +143,7 @@ class TopicEnrolment {
     if (this.journal.isDone(key, NO_METADATA)) return;
     const from = `${this.topic}/${key}`;
     const source = { partition, offset };
-    this.positions.taken(partition, offset);
+    this.positions.taken(partition, offset, record.key?.toString() ?? '');
     let imageId = '' as ImageId;
     try {
       imageId = custodyImageId(record.key);
@@ -161,7 +161,9 @@ class TopicEnrolment {
 
   /** Of two records of an image on two partitions, nobody knows which is the later one. */
   private refuseUnordered(imageId: ImageId, partition: number): void {
-    const other = this.journal.otherPartitionOf(imageId, partition);
+    // What is on its way to the log comes into the journal when the broker has acknowledged it.
+    const other =
+      this.journal.otherPartitionOf(imageId, partition) ?? this.positions.otherPartitionOf(imageId, partition);
     if (other === undefined) return;
     throw new Refusal(
       'WRONG_PARTITION',

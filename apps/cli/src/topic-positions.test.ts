@@ -14,7 +14,7 @@ describe('the positions of a source topic', () => {
       fc.property(run, ([offsets, order]) => {
         const positions = new TopicPositions();
         const end = (offsets.at(-1)! + 3) as Offset;
-        for (const at of offsets) positions.taken(7, at);
+        for (const at of offsets) positions.taken(7, at, `image-${at}`);
         positions.readTo(7, end);
         const noted = new Set<Offset>();
         for (const at of order) {
@@ -32,5 +32,16 @@ describe('the positions of a source topic', () => {
     positions.readTo(0, 12 as Offset);
     positions.noted(0, 5 as Offset);
     expect(positions.done()).toEqual(new Map([[0, 12]]));
+  });
+
+  it('know the partition of an image whose record is not in the journal yet', () => {
+    const positions = new TopicPositions();
+    positions.taken(0, 3 as Offset, 'one');
+    positions.taken(1, 0 as Offset, 'two');
+    expect(positions.otherPartitionOf('one', 1)).toBe(0);
+    expect(positions.otherPartitionOf('one', 0)).toBeUndefined();
+    positions.noted(0, 3 as Offset);
+    expect(positions.otherPartitionOf('one', 1)).toBeUndefined();
+    expect(positions.otherPartitionOf('two', 0)).toBe(1);
   });
 });

@@ -3,20 +3,23 @@ import { describe, expect, test } from 'vitest';
 import { decodeImage, encodeUprightJpeg } from './decode.js';
 import { sniffFormat } from './image-format.js';
 
-/** 64 x 48: red in the top left quarter, noise elsewhere, so that truncation and turning show. */
-const picture = await sharp({
-  create: {
-    width: 64,
-    height: 48,
-    channels: 3,
-    background: 'black',
-    noise: { type: 'gaussian', mean: 120, sigma: 40 },
-  },
-})
-  .composite([
-    { input: { create: { width: 32, height: 24, channels: 3, background: { r: 255, g: 0, b: 0 } } }, left: 0, top: 0 },
-  ])
-  .removeAlpha()
+const WIDTH = 64;
+const HEIGHT = 48;
+
+/**
+ * Red in the top left quarter, elsewhere grey noise of 80 to 199, the same in every run, so that truncation and turning
+ * show.
+ */
+const pixels = Buffer.alloc(3 * WIDTH * HEIGHT);
+for (let y = 0, noise = 1; y < HEIGHT; y++) {
+  for (let x = 0; x < WIDTH; x++) {
+    noise = (noise * 48_271) % 0x7fffffff; // Park and Miller's generator
+    const grey = 80 + (noise % 120);
+    const isRed = x < WIDTH / 2 && y < HEIGHT / 2;
+    pixels.set(isRed ? [255, 0, 0] : [grey, grey, grey], 3 * (y * WIDTH + x));
+  }
+}
+const picture = await sharp(pixels, { raw: { width: WIDTH, height: HEIGHT, channels: 3 } })
   .png()
   .toBuffer();
 
