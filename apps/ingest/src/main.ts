@@ -126,7 +126,10 @@ async function main(): Promise<void> {
     groupId: 'custody-ingest',
     topics: [CUSTODY_IMAGES],
     partitionsConsumedConcurrently: PARTITIONS_IN_FLIGHT,
-    onBatch: (batch) => imageConsumer.handleBatch(batch),
+    onBatch: async (batch) => {
+      await imageConsumer.handleBatch(batch);
+      freedMemory.dropped(batch.records.map(({ value }) => value));
+    },
     onFatal: fatal,
   });
   consumer.start();
