@@ -1,6 +1,24 @@
 import Table from 'cli-table3';
 import type { RetentionBound, RewriteRate } from '#kafka/retention-bounds.js';
-import type { TopicsResult } from './topics.js';
+import type { TopicReport } from '#kafka/topic-admin.js';
+
+/** What an erasure takes in the logs, and what that costs. */
+export interface ErasureBound {
+  /** Of the slowest compacted topic; undefined before there is one. */
+  readonly destroyedAfterMs: number | undefined;
+  /** What the data-protection officer was promised: ERASURE_DESTRUCTION_SECONDS. */
+  readonly promisedMs: number;
+  /** What the busiest broker writes at worst. */
+  readonly rewriteBytesPerSecond: number;
+  /** LOG_REWRITE_BYTES_PER_SECOND. */
+  readonly budgetBytesPerSecond: number;
+}
+
+export interface TopicsResult extends TopicReport {
+  readonly retention: readonly RetentionBound[];
+  readonly rewriting: readonly RewriteRate[];
+  readonly erasure: ErasureBound;
+}
 
 const MIB = 1024 * 1024;
 const UNITS: readonly (readonly [name: string, ms: number])[] = [

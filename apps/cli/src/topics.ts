@@ -8,41 +8,16 @@ import { Failure } from '#domain/errors.js';
 import type { ModelId } from '#domain/ids.js';
 import { loadModelPack } from '#face/model-pack.js';
 import { KafkaClient } from '#kafka/kafka-client.js';
-import {
-  retentionBound,
-  rewriteRate,
-  slowestOf,
-  type RetentionBound,
-  type RewriteRate,
-  type SettingsInForce,
-} from '#kafka/retention-bounds.js';
+import { retentionBound, rewriteRate, slowestOf, type SettingsInForce } from '#kafka/retention-bounds.js';
 import type { TopicAdmin, TopicReport } from '#kafka/topic-admin.js';
 import { kafkaConnection } from '#platform/kafka-settings.js';
 import { createLog } from '#platform/log.js';
 import type { Settings } from '#platform/settings.js';
 import { localModelPackFolder } from './local-assets.js';
-import { printTopics } from './topics-text.js';
+import { printTopics, type ErasureBound, type TopicsResult } from './topics-text.js';
 
 export interface TopicsOptions {
   readonly json?: boolean;
-}
-
-/** What an erasure takes in the logs, and what that costs. */
-export interface ErasureBound {
-  /** Of the slowest compacted topic; undefined before there is one. */
-  readonly destroyedAfterMs: number | undefined;
-  /** What the data-protection officer was promised: ERASURE_DESTRUCTION_SECONDS. */
-  readonly promisedMs: number;
-  /** What the busiest broker writes at worst. */
-  readonly rewriteBytesPerSecond: number;
-  /** LOG_REWRITE_BYTES_PER_SECOND. */
-  readonly budgetBytesPerSecond: number;
-}
-
-export interface TopicsResult extends TopicReport {
-  readonly retention: readonly RetentionBound[];
-  readonly rewriting: readonly RewriteRate[];
-  readonly erasure: ErasureBound;
 }
 
 /** @throws Failure TOPIC_DIFFERS, ERASURE_BOUND_NOT_KEPT, ERASURE_BOUND_TOO_COSTLY after all of it was printed */

@@ -1,10 +1,6 @@
 /** What finds faces and their five points: one implementation for each kind of detector that a pack may bring. */
 import type { DetectedFace, FaceLandmarks } from '#domain/face.js';
 import type { DecodedImage } from './decode.js';
-import { UlfgFinder } from './ulfg.js';
-import type { ModelPack } from './model-pack.js';
-import { unsuitable } from './network-input.js';
-import { YunetFinder } from './yunet.js';
 
 export interface FoundFace extends DetectedFace {
   /** Of a detector that finds the points together with the face, and of a face whose points are known. */
@@ -29,17 +25,4 @@ export interface FaceFinder {
   landmarksOf(image: DecodedImage, face: FoundFace, scratch: FinderScratch): Promise<FaceLandmarks>;
   /** Frees the networks. */
   close(): Promise<void>;
-}
-
-/** @throws Failure MODEL_PACK_UNSUITABLE */
-export function openFaceFinder({ manifest, paths }: ModelPack): Promise<FaceFinder> {
-  const { detector } = manifest;
-  switch (detector.kind) {
-    case 'ulfg+lm68':
-      // The manifest's schema has seen to it; a pack that was put together by hand may not have.
-      if (paths.landmarks === undefined) return Promise.reject(unsuitable('detector', 'needs a landmark network'));
-      return UlfgFinder.open(paths.detector, paths.landmarks, detector);
-    case 'yunet':
-      return YunetFinder.open(paths.detector, detector);
-  }
 }

@@ -29,6 +29,11 @@ export interface Setting<T> {
   readonly meaning: string;
 }
 
+/** What a table of settings holds when it is read. */
+export type Values<Table extends Readonly<Record<string, Setting<unknown>>>> = {
+  readonly [Name in keyof Table]: z.infer<Table[Name]['schema']>;
+};
+
 export function setting<T>(
   schema: z.ZodType<T>,
   preset: Setting<T>['preset'],

@@ -9,8 +9,8 @@ import { dirname, join, resolve } from 'node:path';
 import { z } from 'zod';
 import { Failure } from '#domain/errors.js';
 import { TEMPLATE_PARTITIONS } from '#domain/gallery.js';
-import { kafkaConnection } from './kafka-settings.js';
-import { count, list, port, setting, share, type Setting } from './setting.js';
+import { KAFKA_SETTINGS, kafkaConnection } from './kafka-settings.js';
+import { count, port, setting, share, type Setting, type Values } from './setting.js';
 
 /** The public keys of the issuer that `npm start` makes; its private key lies beside them. */
 function localIssuerFile(dataFolder: string): string {
@@ -23,44 +23,7 @@ export const SETTINGS = {
     './data',
     'Folder of everything that is kept on this machine.',
   ),
-  KAFKA_PORT: setting(port, '9092', 'Port of the broker that `npm start` starts.'),
-  KAFKA_BROKERS: setting(
-    list,
-    (text) => `127.0.0.1:${text('KAFKA_PORT')}`,
-    'Kafka brokers, `host:port`, comma-separated. When set, `npm start` starts no broker.',
-    '`127.0.0.1:<KAFKA_PORT>`',
-  ),
-  KAFKA_SECURITY_PROTOCOL: setting(
-    z.enum(['PLAINTEXT', 'SSL', 'SASL_PLAINTEXT', 'SASL_SSL']),
-    'PLAINTEXT',
-    'How the brokers are spoken to; in production `SSL` (a certificate says who this is) or `SASL_SSL` (a name and a password do).',
-  ),
-  KAFKA_SASL_MECHANISM: setting(
-    z.enum(['SCRAM-SHA-512', 'SCRAM-SHA-256']),
-    'SCRAM-SHA-512',
-    'How the password is shown to the brokers: never itself.',
-  ),
-  KAFKA_SASL_USERNAME: setting(z.string(), '', 'Who this process is to Kafka; needed with SASL.', 'none'),
-  KAFKA_SASL_PASSWORD_FILE: setting(
-    z.string(),
-    '',
-    'File with its password, read again for each new connection; needed with SASL.',
-    'none',
-  ),
-  KAFKA_TLS_CA_FILE: setting(
-    z.string(),
-    '',
-    'The authorities that sign the brokers’ certificates, PEM, one or several; read again for each new connection.',
-    'those of Node.js',
-  ),
-  KAFKA_TLS_CERT_FILE: setting(
-    z.string(),
-    '',
-    'This process’s own certificate, PEM with its chain, for mTLS; read again for each new connection.',
-    'none',
-  ),
-  KAFKA_TLS_KEY_FILE: setting(z.string(), '', 'Its private key, PEM, not encrypted; read again likewise.', 'none'),
-  KAFKA_REPLICATION: setting(count(1, 7), '1', 'Replication factor of topics that are created; 3 in production.'),
+  ...KAFKA_SETTINGS,
   TOPIC_PROFILE: setting(
     z.enum(['local', 'production']),
     'local',
@@ -334,7 +297,7 @@ export const SETTINGS = {
 } as const satisfies Record<string, Setting<unknown>>;
 
 export type SettingName = keyof typeof SETTINGS;
-export type Settings = { readonly [Name in SettingName]: z.infer<(typeof SETTINGS)[Name]['schema']> };
+export type Settings = Values<typeof SETTINGS>;
 
 /**
  * The name of an index process, where none is given: the same after a restart, because what it has destroyed is known by

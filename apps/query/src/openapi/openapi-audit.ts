@@ -7,22 +7,8 @@ import {
 } from '#contracts/audit-forms.js';
 import { AUDIT_OPERATIONS } from '#contracts/audit-record.js';
 import { ROLES } from '#domain/identity.js';
-import {
-  answer,
-  arrayOf,
-  boolean,
-  call,
-  idempotencyKey,
-  instant,
-  integer,
-  jsonBody,
-  neverStored,
-  nullable,
-  object,
-  queryParameters,
-  string,
-  type Schema,
-} from './openapi-parts.js';
+import { answer, call, idempotencyKey, jsonBody, neverStored, queryParameters } from './openapi-parts.js';
+import { arrayOf, boolean, instant, integer, nullable, object, string, type Schema } from './openapi-schemas.js';
 import { AUDITED, WRITTEN } from './openapi-problems.js';
 
 function text(description: string, type: string, headers: Record<string, Schema> = {}): Schema {

@@ -21,8 +21,8 @@ import {
   rankParameter,
   searchIdParameter,
   type Parameter,
-  type Schema,
 } from './openapi-parts.js';
+import { type Schema } from './openapi-schemas.js';
 import { AUDITED, WRITTEN, type Problems } from './openapi-problems.js';
 
 /** Whatever is decided: who may, when, and that nobody else was first. */

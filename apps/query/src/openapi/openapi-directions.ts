@@ -2,25 +2,20 @@
 import { directionFormSchema, directionListSchema, liftFormSchema } from '#contracts/direction-forms.js';
 import { approvalFormSchema, erasureFormSchema, ERASED_IMAGES_MAX } from '#contracts/erasure-form.js';
 import type { Role } from '#domain/identity.js';
+import { answer, call, idempotencyKey, jsonBody, parameter, queryParameters } from './openapi-parts.js';
 import {
-  answer,
   arrayOf,
   boolean,
-  call,
   exactlyOneOf,
-  idempotencyKey,
   imageIdField,
   instant,
   integer,
-  jsonBody,
   nullable,
   object,
-  parameter,
-  queryParameters,
   string,
   subjectIdField,
   type Schema,
-} from './openapi-parts.js';
+} from './openapi-schemas.js';
 import { AUDITED, OF_DIRECTIONS, WRITTEN, type Problems } from './openapi-problems.js';
 
 const roles: readonly Role[] = ['data-protection'];

@@ -2,20 +2,18 @@
 import { usageReportQuerySchema } from '#contracts/usage-report-query.js';
 import { SEARCH_KINDS } from '#domain/governance.js';
 import { ROLES } from '#domain/identity.js';
+import { answer, call, queryParameters } from './openapi-parts.js';
 import {
-  answer,
   arrayOf,
   boolean,
-  call,
   instant,
   integer,
   nullable,
   number,
   object,
-  queryParameters,
   string,
   type Schema,
-} from './openapi-parts.js';
+} from './openapi-schemas.js';
 import { AUDITED } from './openapi-problems.js';
 
 const ref = (name: string): Schema => ({ $ref: `#/components/schemas/${name}` });

@@ -5,21 +5,8 @@ import {
   lackingPageSchema,
   reasonFormSchema,
 } from '#contracts/governance-forms.js';
-import {
-  answer,
-  arrayOf,
-  call,
-  idempotencyKey,
-  instant,
-  integer,
-  jsonBody,
-  nullable,
-  object,
-  parameter,
-  queryParameters,
-  string,
-  type Schema,
-} from './openapi-parts.js';
+import { answer, call, idempotencyKey, jsonBody, parameter, queryParameters } from './openapi-parts.js';
+import { arrayOf, instant, integer, nullable, object, string, type Schema } from './openapi-schemas.js';
 import { AUDITED, OF_GOVERNANCE, together } from './openapi-problems.js';
 
 const modelId = { type: 'string', pattern: '^[0-9a-f]{16}$' };

@@ -10,25 +10,19 @@ import { usageReportQuerySchema } from '#contracts/usage-report-query.js';
 import { SEARCH_KINDS } from '#domain/governance.js';
 import { ROLES } from '#domain/identity.js';
 import { generationFields } from './openapi-generations.js';
+import { answer, call, idempotencyKey, jsonBody, locationOf, parameter, queryParameters } from './openapi-parts.js';
 import {
-  answer,
   arrayOf,
   boolean,
   byPartition,
-  call,
-  idempotencyKey,
   instant,
   integer,
-  jsonBody,
-  locationOf,
   nullable,
   number,
   object,
-  parameter,
-  queryParameters,
   string,
   type Schema,
-} from './openapi-parts.js';
+} from './openapi-schemas.js';
 import { AUDITED, OF_GOVERNANCE, type Problems } from './openapi-problems.js';
 import { SUSPENDERS } from '../governance/governance-decisions.js';
 

@@ -1,5 +1,6 @@
 /** What probes and scrapers ask, without a token; the same on every service. */
-import { answer, object, string, type Schema } from './openapi-parts.js';
+import { answer } from './openapi-parts.js';
+import { object, string, type Schema } from './openapi-schemas.js';
 
 const texts = { type: 'object', additionalProperties: string };
 

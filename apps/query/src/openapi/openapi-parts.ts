@@ -1,14 +1,8 @@
-/** What the OpenAPI document is put together from: bodies, answers, problems and the shapes that several calls share. */
-import { z } from 'zod';
+/** What the OpenAPI document is put together from: bodies, parameters, answers and problems. */
+import type { z } from 'zod';
 import { ROLES, type Role } from '#domain/identity.js';
+import { imageIdField, jsonSchema, subjectIdField, type Schema } from './openapi-schemas.js';
 import { OF_A_BODY, OF_EVERY_CALL, problemResponses, together, type Problems } from './openapi-problems.js';
-
-export type Schema = Record<string, unknown>;
-
-export function jsonSchema(schema: z.ZodType): Schema {
-  const { $schema: _dialect, ...rest } = z.toJSONSchema(schema, { unrepresentable: 'any', io: 'input' });
-  return rest;
-}
 
 /** A multipart form: the fields of `schema` and the picture. `described` replaces what a form can only hold as text. */
 export function formBody(schema: z.ZodType, described: Record<string, Schema>, required: readonly string[]): Schema {
@@ -33,11 +27,6 @@ export function jsonBody(schema: z.ZodType, more: Schema = {}): Schema {
   const properties = { ...(described['properties'] as Schema), ...(more['properties'] as Schema | undefined) };
   const whole = 'properties' in described ? { ...described, ...more, properties } : described;
   return { required: true, content: { 'application/json': { schema: whole } } };
-}
-
-/** Of a body: one of these fields, and no second one. */
-export function exactlyOneOf(properties: Record<string, Schema>): Schema {
-  return { properties, oneOf: Object.keys(properties).map((name) => ({ required: [name] })) };
 }
 
 export function answer(description: string, schema: string, headers: Record<string, Schema> = {}): Schema {
@@ -98,16 +87,6 @@ export function call(operation: {
   };
 }
 
-export const faceChoice = {
-  type: 'string',
-  pattern: '^(\\d{1,3}|largest|central)$',
-  description: 'Index of a returned box, `largest` or `central`',
-};
-const externalId = { type: 'string', pattern: '^[!-~]{1,128}$' };
-/** As custody systems give them. */
-export const imageIdField = externalId;
-export const subjectIdField = externalId;
-
 export const searchIdParameter = parameter(
   {
     name: 'searchId',
@@ -118,11 +97,11 @@ export const searchIdParameter = parameter(
   { 400: ['BAD_SEARCH_ID'], 404: ['SEARCH_NOT_FOUND'] },
 );
 export const imageIdParameter = parameter(
-  { name: 'imageId', in: 'path', required: true, schema: externalId },
+  { name: 'imageId', in: 'path', required: true, schema: imageIdField },
   { 400: ['BAD_IMAGE_ID'] },
 );
 export const subjectIdParameter = parameter(
-  { name: 'subjectId', in: 'path', required: true, schema: externalId },
+  { name: 'subjectId', in: 'path', required: true, schema: subjectIdField },
   { 400: ['BAD_SUBJECT_ID'] },
 );
 export const rankParameter = parameter({
@@ -131,60 +110,6 @@ export const rankParameter = parameter({
   required: true,
   schema: { type: 'integer', minimum: 1, maximum: 9999 },
 });
-
-export const object = (properties: Record<string, Schema>, optional: readonly string[] = []): Schema => ({
-  type: 'object',
-  properties,
-  required: Object.keys(properties).filter((name) => !optional.includes(name)),
-});
-export const string = { type: 'string' };
-export const number = { type: 'number' };
-export const integer = { type: 'integer' };
-export const boolean = { type: 'boolean' };
-export const instant = { type: 'string', format: 'date-time' };
-export const nullable = (schema: Schema): Schema => ({ anyOf: [schema, { type: 'null' }] });
-export const arrayOf = (items: Schema): Schema => ({ type: 'array', items });
-export const byPartition = {
-  type: 'object',
-  additionalProperties: integer,
-  description: 'By template partition, exclusive offset',
-};
-export const box = object({ left: number, top: number, right: number, bottom: number });
-/** Measures that old records lack are optional. */
-export const faceQuality = object(
-  {
-    eyeDistancePx: number,
-    embeddingNorm: number,
-    detectionConfidence: number,
-    yawDegrees: number,
-    pitchDegrees: number,
-    rollDegrees: number,
-    sharpness: number,
-    luminanceMean: number,
-    underExposedShare: number,
-    overExposedShare: number,
-    warnings: arrayOf(string),
-    advice: arrayOf({ type: 'string', description: 'A warning in words: what to do about it' }),
-  },
-  [
-    'yawDegrees',
-    'pitchDegrees',
-    'rollDegrees',
-    'sharpness',
-    'luminanceMean',
-    'underExposedShare',
-    'overExposedShare',
-    'advice',
-  ],
-);
-export const detectedFace = object({ index: integer, box, confidence: number, quality: faceQuality }, ['quality']);
-export const rotation = {
-  type: 'integer',
-  enum: [0, 90, 180, 270],
-  description: 'Clockwise degrees by which the picture was turned, after its EXIF orientation, so as to be upright',
-};
-/** What boxes are given in. */
-export const uprightPicture = object({ width: integer, height: integer, rotation });
 
 /** Of every POST. */
 export const idempotencyKey = parameter(

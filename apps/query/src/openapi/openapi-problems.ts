@@ -3,7 +3,7 @@
  * failure (500, 503) are the likely ones, as whatever is ours can fail. What each means is in `docs/errors.md`, and a
  * test compares the statuses with it.
  */
-import type { Schema } from './openapi-parts.js';
+import type { Schema } from './openapi-schemas.js';
 
 export type Problems = Readonly<Record<number, readonly string[]>>;
 

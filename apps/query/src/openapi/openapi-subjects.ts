@@ -10,25 +10,27 @@ import { searchableQuerySchema } from '#contracts/subject-forms.js';
 import { CASE_OUTCOMES } from '#domain/case-outcome.js';
 import {
   answer,
-  arrayOf,
-  boolean,
   call,
-  exactlyOneOf,
   idempotencyKey,
-  imageIdField,
   imageIdParameter,
-  instant,
-  integer,
   jsonBody,
   neverStored,
+  queryParameters,
+  subjectIdParameter,
+} from './openapi-parts.js';
+import {
+  arrayOf,
+  boolean,
+  exactlyOneOf,
+  imageIdField,
+  instant,
+  integer,
   nullable,
   object,
-  queryParameters,
   string,
   subjectIdField,
-  subjectIdParameter,
   type Schema,
-} from './openapi-parts.js';
+} from './openapi-schemas.js';
 import { AUDITED, OF_DIRECTIONS, OF_THE_PIPELINE, WRITTEN } from './openapi-problems.js';
 
 export const subjectPaths: Record<string, Schema> = {

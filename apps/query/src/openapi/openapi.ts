@@ -5,7 +5,7 @@
 import type { Application } from 'express';
 import type { NestExpressApplication } from '@nestjs/platform-express';
 import { SwaggerModule, type OpenAPIObject } from '@nestjs/swagger';
-import { boolean, integer, object, string, type Schema } from './openapi-parts.js';
+import { boolean, integer, object, string, type Schema } from './openapi-schemas.js';
 import { auditPaths, auditSchemas } from './openapi-audit.js';
 import { decisionPaths } from './openapi-decisions.js';
 import { directionsPaths, directionsSchemas } from './openapi-directions.js';
