@@ -43,7 +43,8 @@ export default defineConfig({
           include: ['test/{e2e,api}/**/*.test.ts'],
           testTimeout: 300_000,
           hookTimeout: 300_000,
-          fileParallelism: false,
+          // Each has a broker, ports and a folder of its own, and mostly waits.
+          maxWorkers: 2,
           sequence: { groupOrder: 2 },
         },
       },
