@@ -158,6 +158,38 @@ describe('replicas that are behind', () => {
     expect(result).toMatchObject({ stale: [], missing: [] });
   });
 
+  it('uses the least stale one, whichever came first', () => {
+    const hourOld = part(2, { behindMs: 3_600_000, watermark: 5 as Offset });
+    const result = gather(
+      reply([0, 1, 3, hourOld], [candidate('2-old', 0.9)]),
+      reply([part(2, { behindMs })], [candidate('2-new', 0.8)]),
+    ).result(5, everything);
+    expect(idsOf(result.candidates)).toEqual(['2-new']);
+    expect(result.stale).toEqual([2]);
+    expect(result.watermark.get(2)).toBe(102);
+  });
+
+  it('names what is left out of a reply that is taken in part, where it may have stood before others', () => {
+    // The shard has one image of each subject; of eve, the one that was erased since, and so not the other.
+    const partly = reply(
+      [0, part(1, { behindMs })],
+      [candidate('1-erased', 0.9, 'eve'), candidate('1-kept', 0.8, 'bob'), candidate('1-worse', 0.2, 'ann')],
+    );
+    const fresh = reply([1, 2, 3], [candidate('1-kept', 0.8, 'bob'), candidate('2-b', 0.7, 'ann')]);
+    for (const replies of [
+      [partly, fresh],
+      [fresh, partly],
+    ]) {
+      const result = gather(...replies).result(5, everything);
+      expect(idsOf(result.candidates)).toEqual(['1-kept', '2-b']);
+      expect(result).toMatchObject({ rejected: ['1-erased'], stale: [], missing: [] });
+    }
+    // What would not be on the list hides nobody who would.
+    expect(
+      gather(partly, reply([1, 2, 3], [candidate('2-x', 0.95), candidate('3-y', 0.94)])).result(2, everything),
+    ).toMatchObject({ rejected: [] });
+  });
+
   it('can be asked for the result again, and gives the same', () => {
     const gathered = gather(reply([0, 1]), reply([part(2, { behindMs })], [candidate('2-a', 0.5)]));
     expect(gathered.result(5, everything)).toEqual(gathered.result(5, everything));

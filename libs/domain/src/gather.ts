@@ -1,11 +1,12 @@
 /**
  * Merges what the shards' replicas answer. All replicas answer; for each template partition the first fresh answer
- * wins, and one that is stale counts only where there is no other, and is said. What nobody answered for is said too:
+ * wins, and one that is stale counts only where there is no other, the least stale of those, and is said. What nobody answered for is said too:
  * a partition that was not searched must never look like one without the person. The same holds for one of which an
  * image could not be taken in.
  *
  * Two shard layouts may answer side by side, so replies may overlap in part. Taking the union of whole replies is right
- * all the same: the best k subjects of all partitions are among the best k of every set that holds them.
+ * all the same: the best k subjects of all partitions are among the best k of every set that holds them. Of a reply that
+ * is taken in part, what is left out may have stood before what would have been taken, and is said.
  */
 import { compareCandidates, type GalleryCandidate, type PartitionCoverage, type UsedMode } from './gallery.js';
 import type { ImageId } from './ids.js';
@@ -30,7 +31,10 @@ export interface Gathered {
   readonly incomplete: readonly number[];
   /** How many such images. */
   readonly unusable: number;
-  /** Images that a shard returned and that may not be shown: each may stand before another image of its subject. */
+  /**
+   * Images that a shard returned and that are not shown, because they may not be, or because a fresher replica has them no
+   * longer: each may stand before another image of its subject, or another subject.
+   */
   readonly rejected: readonly ImageId[];
 }
 
@@ -73,6 +77,17 @@ export class Gather {
     return this.covered.size === this.partitionsTotal;
   }
 
+  /** Of the partitions that no fresh reply covers: the stale one that is least behind, and what it says of them. */
+  private leastBehind(): readonly (readonly [ShardReply, readonly PartitionCoverage[]])[] {
+    const nearest = new Map<number, PartitionCoverage>();
+    for (const part of this.lagging.flatMap(({ coverage }) => coverage)) {
+      const known = nearest.get(part.partition)?.behindMs ?? Infinity;
+      if (!this.covered.has(part.partition) && part.behindMs < known) nearest.set(part.partition, part);
+    }
+    const parts = new Set(nearest.values());
+    return this.lagging.map((reply) => [reply, reply.coverage.filter((part) => parts.has(part))] as const);
+  }
+
   /**
    * @param k subjects at most
    * @param admit whether a candidate may be shown; dispositions that this process has read decide
@@ -81,8 +96,7 @@ export class Gather {
     const covered = new Map(this.covered);
     const used = [...this.used];
     const stale: number[] = [];
-    for (const reply of this.lagging) {
-      const added = reply.coverage.filter((part) => !covered.has(part.partition));
+    for (const [reply, added] of this.leastBehind()) {
       if (added.length === 0) continue;
       for (const part of added) {
         covered.set(part.partition, part);
@@ -92,9 +106,15 @@ export class Gather {
     }
     const bestBySubject = new Map<string, GalleryCandidate>();
     const rejected = new Set<ImageId>();
+    const returned = new Set<ImageId>();
+    const leftOut: GalleryCandidate[] = [];
     for (const { reply, partitions } of used) {
       for (const candidate of reply.candidates) {
-        if (partitions !== 'all' && !partitions.has(this.partitionOf(candidate.imageId))) continue;
+        if (partitions !== 'all' && !partitions.has(this.partitionOf(candidate.imageId))) {
+          leftOut.push(candidate);
+          continue;
+        }
+        returned.add(candidate.imageId);
         if (!admit(candidate)) {
           rejected.add(candidate.imageId);
           continue;
@@ -104,9 +124,16 @@ export class Gather {
           bestBySubject.set(candidate.subjectId, candidate);
       }
     }
+    const candidates = [...bestBySubject.values()].sort(compareCandidates).slice(0, k);
+    const last = candidates.length === k ? candidates.at(-1) : undefined;
+    for (const candidate of leftOut) {
+      const best = bestBySubject.get(candidate.subjectId) ?? last;
+      const wouldCount = best === undefined || compareCandidates(candidate, best) < 0;
+      if (wouldCount && !returned.has(candidate.imageId)) rejected.add(candidate.imageId);
+    }
     const parts = [...covered.values()];
     return {
-      candidates: [...bestBySubject.values()].sort(compareCandidates).slice(0, k),
+      candidates,
       mode: used.some(({ reply }) => reply.mode === 'approximate') ? 'approximate' : 'exact',
       enrolled: parts.reduce((sum, part) => sum + part.enrolled, 0),
       watermark: new Map(parts.map((part) => [part.partition, part.watermark])),

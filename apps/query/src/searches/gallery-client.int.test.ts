@@ -1,18 +1,21 @@
 /** The gallery as a query replica asks it; the index is stood in for by what it would answer. */
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { encodeGalleryReply, galleryReplyHeaders, parseGalleryQuery } from '#contracts/gallery-query.js';
+import { partitionFor } from '#contracts/murmur2.js';
 import { desiredTopics, GALLERY_QUERIES, GALLERY_REPLIES } from '#contracts/topics.js';
 import { TEMPLATE_PARTITIONS, type GalleryCandidate } from '#domain/gallery.js';
 import { offset, type ImageId, type ModelId, type SubjectId } from '#domain/ids.js';
 import type { LogReader } from '#kafka/log-reader.js';
 import { clientForTests, silentLog } from '#testkit/kafka-test-helpers.js';
-import { GalleryClient } from './gallery-client.js';
+import { GalleryClient, type GalleryAnswer } from './gallery-client.js';
 
 const modelId = 'c0d170c0d170c0d1' as ModelId;
 const kafka = clientForTests();
 const fatal: unknown[] = [];
 const onFatal = (error: unknown): void => void fatal.push(error);
 let index: LogReader;
+/** Then it is silent. */
+let answersLeft = Infinity;
 
 const candidate = (subject: string, image: string, score: number): GalleryCandidate => ({
   subjectId: subject as SubjectId,
@@ -36,7 +39,7 @@ beforeAll(async () => {
     onBatch: async ({ records }) => {
       for (const { headers } of records) {
         const query = parseGalleryQuery(headers);
-        if (query.modelId !== modelId) continue;
+        if (query.modelId !== modelId || answersLeft-- <= 0) continue;
         const left = enrolled.filter(({ imageId }) => !query.filter?.excludeImageIds?.includes(imageId));
         const best = new Map(left.toReversed().map((one) => [one.subjectId, one]));
         const coverage = Array.from({ length: TEMPLATE_PARTITIONS }, (_, partition) => ({
@@ -65,7 +68,9 @@ afterAll(async () => {
   expect(fatal).toEqual([]);
 });
 
-async function found(isDirectedOut?: (image: ImageId, subject: SubjectId) => boolean): Promise<readonly ImageId[]> {
+type IsDirectedOut = (image: ImageId, subject: SubjectId) => boolean;
+
+async function search(isDirectedOut?: IsDirectedOut, withinMs = 10_000): Promise<GalleryAnswer> {
   const instance = `gallery-client-${Math.random()}`;
   const publisher = kafka.publisher();
   const client = new GalleryClient(
@@ -79,10 +84,16 @@ async function found(isDirectedOut?: (image: ImageId, subject: SubjectId) => boo
     isDirectedOut,
   );
   await client.start();
-  const query = { probe: new Float32Array(4), limit: 6, mode: 'exact', filter: undefined, withinMs: 10_000 } as const;
-  const { candidates, missing } = await client.search(query);
+  const query = { probe: new Float32Array(4), limit: 6, mode: 'exact', filter: undefined, withinMs } as const;
+  const answer = await client.search(query);
   await client.close();
-  expect(missing).toEqual([]);
+  expect(answer.missing).toEqual([]);
+  return answer;
+}
+
+async function found(isDirectedOut?: IsDirectedOut): Promise<readonly ImageId[]> {
+  const { candidates, incomplete } = await search(isDirectedOut);
+  expect(incomplete).toEqual([]);
   return candidates.map(({ imageId }) => imageId);
 }
 
@@ -97,5 +108,13 @@ describe('a search of the gallery', () => {
 
   it('gives the next best image of a subject of whom one image is restricted', async () => {
     expect(await found((image) => image === 'img-new')).toEqual(['img-old', 'img-2']);
+  });
+
+  it('keeps the answer that it has when asking again brings less, and says where it may lack somebody', async () => {
+    answersLeft = 1;
+    const { candidates, incomplete } = await search((image) => image === 'img-new', 2_000);
+    answersLeft = Infinity;
+    expect(candidates.map(({ imageId }) => imageId)).toEqual(['img-2']);
+    expect(incomplete).toEqual([partitionFor(Buffer.from('img-new'), TEMPLATE_PARTITIONS)]);
   });
 });

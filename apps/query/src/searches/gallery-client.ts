@@ -8,7 +8,7 @@ import { partitionFor } from '#contracts/murmur2.js';
 import { encodeTemplate } from '#contracts/template-record.js';
 import { GALLERY_QUERIES, GALLERY_REPLIES, REPLY_PARTITIONS } from '#contracts/topics.js';
 import { isSuppressed, type Disposition } from '#domain/disposition.js';
-import { describeError } from '#domain/errors.js';
+import { describeError, Failure } from '#domain/errors.js';
 import { Gather, type Gathered } from '#domain/gather.js';
 import { TEMPLATE_PARTITIONS, type GalleryFilter, type SearchMode } from '#domain/gallery.js';
 import type { ImageId, ModelId, SubjectId } from '#domain/ids.js';
@@ -23,6 +23,8 @@ import { QUERY_SOURCE } from '../query-source.js';
 const SPARE_CANDIDATES = 4;
 /** Each time, at least one image is left out that a shard should have left out itself. */
 const ASK_AGAIN_MAX = 3;
+/** What is left of the deadline must be enough for an answer, or asking again would put nothing in the place of one. */
+const ASK_AGAIN_WITHIN_MS_MIN = 200;
 /** How long, after a complete answer, further replicas are waited for when they are to be counted. */
 const REPLICA_GRACE_MS = 150;
 
@@ -81,7 +83,10 @@ export class GalleryClient {
     return this.reader.close();
   }
 
-  /** @param probe Float32Array of the model's dimension, of norm 1 */
+  /**
+   * @param probe Float32Array of the model's dimension, of norm 1
+   * @returns `incomplete` names the partitions, too, of images for which there was no time to ask for what they hide
+   */
   async search(query: {
     readonly probe: Float32Array;
     readonly limit: number;
@@ -98,10 +103,19 @@ export class GalleryClient {
     for (let again = 0; answer.rejected.length > 0 && again < ASK_AGAIN_MAX; again++) {
       excluded.push(...answer.rejected);
       const filter = { ...query.filter, excludeImageIds: excluded };
-      const withinMs = Math.max(1, deadlineMs - Date.now());
-      answer = await this.ask({ ...query, filter, withinMs, k, value }, 0);
+      const withinMs = deadlineMs - Date.now();
+      if (withinMs < ASK_AGAIN_WITHIN_MS_MIN) break;
+      const next = await this.ask({ ...query, filter, withinMs, k, value }, 0).catch((error: unknown) => {
+        if (!(error instanceof Failure)) throw error;
+        return undefined;
+      });
+      // The one that is there says more.
+      if (next === undefined || next.missing.length > answer.missing.length) break;
+      answer = next;
     }
-    return answer;
+    if (answer.rejected.length === 0) return answer;
+    const hidden = new Set([...answer.incomplete, ...answer.rejected.map(templatePartition)]);
+    return { ...answer, incomplete: [...hidden].sort((a, b) => a - b) };
   }
 
   /** Who answers, for what, and how far each has read. Waits a moment for the replicas that are not needed. */

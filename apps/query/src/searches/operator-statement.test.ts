@@ -24,4 +24,11 @@ describe('what is said of an operator-initiated search', () => {
     expect(both).toContain(images);
     expect(both).toMatch(/^1 possible match/);
   });
+
+  it('says to search again when nobody can say what an image hid that was erased meanwhile', () => {
+    const said = statementOf({ ...answer({}), complete: false });
+    expect(said).toBe(
+      'No possible match in what was searched. A part of the gallery was changing meanwhile: search again.',
+    );
+  });
 });

@@ -24,5 +24,6 @@ function statementOfFound(answer: FoundAnswer): string {
 function notSearched({ partitionsAnswered, partitionsTotal, unusable }: GalleryReport): string {
   const parts = `Only ${partitionsAnswered} of ${partitionsTotal} parts of the gallery were searched: search again.`;
   const images = `${unusable} image(s) of the gallery could not be searched, until they are enrolled again.`;
-  return [...(partitionsAnswered < partitionsTotal ? [parts] : []), ...(unusable > 0 ? [images] : [])].join(' ');
+  const said = [...(partitionsAnswered < partitionsTotal ? [parts] : []), ...(unusable > 0 ? [images] : [])];
+  return said.length > 0 ? said.join(' ') : 'A part of the gallery was changing meanwhile: search again.';
 }
