@@ -169,6 +169,14 @@ describe('the review of a retrospective search, over two replicas', () => {
     await one.decide(id, operator, { type: 'RETRY' });
     await eventually(() => expect(one.search(id)!.failure).toMatchObject({ code: 'PROBE_GONE' }));
   });
+
+  it('searches with no other probe than the one that was asked about', async () => {
+    const id = await inState('PARTIAL', { candidates: [newImage()], complete: [false, true] });
+    await tests.probes.put(probeName(id), Buffer.from('{"candidates":["img-of-somebody-else"]}'));
+    await one.decide(id, operator, { type: 'RETRY' });
+    await eventually(() => expect(one.search(id)!.failure).toMatchObject({ code: 'PROBE_GONE' }));
+    expect(tests.runs.get(id)).toBe(1);
+  });
 });
 
 describe('two writers at once', () => {
@@ -250,6 +258,27 @@ describe('the owner of a partition', () => {
     expect(results.every(({ accepted }) => accepted)).toBe(true);
     await eventually(() => expect(one.search(id)!.viewings).toHaveLength(10));
     expect(new Set(one.search(id)!.viewings.map(({ by }) => by)).size).toBe(10);
+  });
+
+  it('that comes late with its answer changes neither the one that stands nor what is held against erasure', async () => {
+    const id = randomUUID() as SearchId;
+    const gallery = Promise.withResolvers<void>();
+    tests.answersAfter.set(id, gallery.promise);
+    await tests.request({ candidates: [newImage()] }, 'op-1', id);
+    await eventually(() => expect(tests.runs.get(id)).toBe(1));
+    await shows(id, 'SEARCHING');
+    const images = [newImage(), newImage()];
+    expect(await two.answerAsAnother(id, images)).toBe(true);
+    await shows(id, 'CANDIDATES');
+    gallery.resolve();
+    // A replica runs one search at a time: when it has answered others, it has ended this one.
+    const others = await Promise.all(Array.from({ length: 8 }, () => inState('NO_CANDIDATES', {})));
+    expect(others.every((other) => tests.runs.get(other) === 1)).toBe(true);
+    await shows(id, 'CANDIDATES');
+    expect(one.search(id)!.answer!.candidates.map(({ imageId }) => imageId)).toEqual(images);
+    expect(one.directions.get(openSearchId(id))).toMatchObject({ target: { imageIds: images } });
+    const answered = (await tests.audits(id)).filter(({ action }) => action === 'retrospective-search-answered');
+    expect(answered).toEqual([]);
   });
 
   it('that is gone is replaced: the next one takes up what was asked for, and what was not finished', async () => {

@@ -3,7 +3,9 @@
  * time, beside the decisions of other searches, which never wait for one.
  *
  * What is to be run follows from the events alone: a search that is RECEIVED or SEARCHING. So a run that was cut short,
- * here or in a replica that died, is begun again by whoever owns the partition then.
+ * here or in a replica that died, is begun again by whoever owns the partition then. Two owners may overlap for moments:
+ * a run says something only of the search as it knew it, and one that came too late leaves the evidence hold as the
+ * search wants it that stands.
  */
 import { setTimeout as pause } from 'node:timers/promises';
 import type { AuditLog } from '#audit/audit-log.js';
@@ -16,13 +18,14 @@ import type { FoundAnswer } from '#domain/search-answer.js';
 import type { FacePool } from '#face/face-pool.js';
 import type { ProcessedFace } from '#face/face-protocol.js';
 import { processFaceAgain } from '#face/same-face-again.js';
-import { probeName, type ImageStore } from '#platform/image-store.js';
+import type { ImageStore } from '#platform/image-store.js';
 import type { Log } from '#platform/log.js';
 import type { QueryMetrics } from '#platform/metrics.js';
 import { addPastSpans, inKeptTrace, inPipelineSpan, inSpan, keepTrace, type KeptTrace } from '#platform/spans.js';
 import type { CandidateWithdrawal } from './candidate-withdrawal.js';
 import { QUERY_SOURCE } from '../query-source.js';
 import type { OpenSearchHold } from './open-search-hold.js';
+import { keptProbe } from '../searches/kept-probe.js';
 import type { ProbeSearch } from '../searches/probe-search.js';
 import type { SearchAcceptance } from './search-acceptance.js';
 import type { SearchPermits } from '../searches/search-permits.js';
@@ -106,11 +109,14 @@ export class RetrospectiveRuns {
   private async untilDone(id: SearchId, run: Run): Promise<void> {
     addPastSpans([['wait', performance.now() - run.sinceMs]]);
     try {
-      await this.run(id);
+      await this.run(id, run.signal);
+      const now = this.parts.acceptance.known(id);
+      // Something was said of it meanwhile, and it waits for a run still.
+      if (now !== undefined && isToRun(now)) this.enqueue(id, { ...run, sinceMs: performance.now() });
     } catch (error) {
       this.parts.log.warn('search-run-failed', { searchId: id, error: describeError(error) });
       const canPass = error instanceof Failure && error.retryable;
-      if (!canPass && (await this.failed(id, error))) return;
+      if (!canPass && !run.signal.aborted && (await this.failed(id, error))) return;
       const waitMs = Math.min(run.waitMs * 2, RETRY_AFTER_MS_MAX);
       setTimeout(() => this.enqueue(id, { ...run, waitMs, sinceMs: performance.now() }), run.waitMs).unref();
     }
@@ -122,7 +128,8 @@ export class RetrospectiveRuns {
     const detail = error instanceof CodedError ? error.publicText : 'The search could not be run here.';
     this.parts.metrics.searchesTotal.inc({ kind: 'retrospective', outcome: 'failed' });
     try {
-      await this.step(id, () => ({ type: 'SEARCH_FAILED', by: QUERY_SOURCE, code, detail }));
+      const search = this.parts.acceptance.known(id);
+      if (search !== undefined) await this.step(search, { type: 'SEARCH_FAILED', by: QUERY_SOURCE, code, detail });
       return true;
     } catch (again) {
       this.parts.log.warn('failure-not-said', { searchId: id, error: describeError(again) });
@@ -130,19 +137,20 @@ export class RetrospectiveRuns {
     }
   }
 
-  private async run(id: SearchId): Promise<void> {
+  private async run(id: SearchId, signal: AbortSignal): Promise<void> {
     const startedAt = performance.now();
-    const { acceptance, audit, holds, metrics, probes, withdrawal } = this.parts;
-    const search = acceptance.known(id);
+    const { acceptance, audit, metrics, probes, withdrawal } = this.parts;
+    let search = acceptance.known(id);
     if (search === undefined || !isToRun(search)) return;
     // A search that has waited, for its turn or for somebody to choose a face, is of the gallery in force now.
     const generation = this.parts.generations.inForce;
     generation.permits.check('retrospective');
-    const image = await probes.get(probeName(id));
+    const image = await keptProbe(probes, search);
     if (image === undefined) throw new Refusal('PROBE_GONE', 'The probe is no longer kept.');
     const probe = await this.processProbe(generation, search, image);
     if (probe === undefined) return;
-    if (search.state === 'RECEIVED') await this.step(id, () => ({ type: 'SEARCH_STARTED', by: QUERY_SOURCE }));
+    if (search.state === 'RECEIVED') search = await this.step(search, { type: 'SEARCH_STARTED', by: QUERY_SOURCE });
+    if (search === undefined) return;
     const answer = await generation.search.run({
       searchId: id,
       kind: 'retrospective',
@@ -158,11 +166,19 @@ export class RetrospectiveRuns {
       : answer.candidates.length > 0
         ? 'CANDIDATES_FOUND'
         : 'NO_CANDIDATES_FOUND';
-    await inSpan('audit', () => audit.append([answeredAudit(search, answer)]));
-    if (answer.candidates.length > 0) await holds.begin(id, answer);
-    else await holds.end(id);
-    const answered = await this.step(id, () => ({ type, by: QUERY_SOURCE, answer }));
-    if (answered !== undefined) withdrawal.check(answered);
+    // The partition's new owner runs it again, or has.
+    if (signal.aborted || acceptance.known(id)?.version !== search.version) return;
+    const entry = answeredAudit(search, answer);
+    await inSpan('audit', () => audit.append([entry]));
+    // Before the candidates are on record: nobody may erase them in between.
+    await this.hold(id, answer);
+    const answered = await this.step(search, { type, by: QUERY_SOURCE, answer });
+    if (answered === undefined) {
+      const stands = acceptance.known(id);
+      await this.hold(id, stands?.state === 'CLOSED' ? undefined : stands?.answer);
+      return;
+    }
+    withdrawal.check(answered);
     metrics.observeSearch({ kind: 'retrospective', mode: answer.mode }, (performance.now() - startedAt) / 1000);
     metrics.searchesTotal.inc({
       kind: 'retrospective',
@@ -183,12 +199,8 @@ export class RetrospectiveRuns {
     } catch (error) {
       if (!(error instanceof Refusal) || error.code !== 'MULTIPLE_FACES') throw error;
       const { faces, picture } = error.details as unknown as FacesToChooseFrom;
-      await this.step(search.searchId, () => ({
-        type: 'FACE_CHOICE_NEEDED',
-        by: QUERY_SOURCE,
-        faces,
-        ...(picture !== undefined && { picture }),
-      }));
+      const needed = { type: 'FACE_CHOICE_NEEDED', by: QUERY_SOURCE, faces } as const;
+      await this.step(search, { ...needed, ...(picture !== undefined && { picture }) });
       return undefined;
     }
   }
@@ -213,10 +225,20 @@ export class RetrospectiveRuns {
     }
   }
 
-  /** The next event of a run, unless another owner's run was faster: a search is then past it. */
-  private async step(id: SearchId, next: () => RetrospectiveEventBody): Promise<RetrospectiveSearch | undefined> {
-    const { search, accepted } = await this.parts.acceptance.accept(id, (now) => ({
-      events: now !== undefined && isToRun(now) ? [next()] : [],
+  private hold(id: SearchId, answer: FoundAnswer | undefined): Promise<void> {
+    const { holds } = this.parts;
+    return answer !== undefined && answer.candidates.length > 0 ? holds.begin(id, answer) : holds.end(id);
+  }
+
+  /**
+   * The next event of a run.
+   *
+   * @param of as the run knows it
+   * @returns undefined when something else has happened to the search since
+   */
+  private async step(of: RetrospectiveSearch, next: RetrospectiveEventBody): Promise<RetrospectiveSearch | undefined> {
+    const { search, accepted } = await this.parts.acceptance.accept(of.searchId, (now) => ({
+      events: now?.version === of.version ? [next] : [],
     }));
     return accepted ? search : undefined;
   }

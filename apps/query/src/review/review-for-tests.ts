@@ -57,6 +57,8 @@ export class ReviewForTests {
   private readonly replicas: ReviewReplica[] = [];
   /** Of each search, how often the gallery was asked. */
   readonly runs = new Map<SearchId, number>();
+  /** Of a search, what its gallery waits for before it answers. */
+  readonly answersAfter = new Map<SearchId, Promise<void>>();
 
   private constructor(
     readonly home: string,
@@ -255,7 +257,7 @@ export class ReviewReplica {
         generations: {
           inForce: {
             faces: { process: facesOf },
-            search: { run: ({ searchId, probe }) => Promise.resolve(this.find(searchId, probe)), observePipeline() {} },
+            search: { run: ({ searchId, probe }) => this.find(searchId, probe), observePipeline() {} },
             permits: { check() {} },
           },
         },
@@ -337,22 +339,34 @@ export class ReviewReplica {
     return this.decisions.decide(person, id, requested, `POST ${id} ${action.type}`, options.key);
   }
 
-  private find(searchId: SearchId, probe: ProcessedFace): FoundAnswer {
+  private async find(searchId: SearchId, probe: ProcessedFace): Promise<FoundAnswer> {
     const { candidates = [], complete = [true] } = probe as unknown as ProbeForTests;
     const run = this.tests.runs.get(searchId) ?? 0;
     this.tests.runs.set(searchId, run + 1);
-    const ranked = candidates.map((imageId, index) =>
-      candidateForTests(index + 1, {
-        imageId,
-        subjectId: `subject-of-${imageId}` as SubjectId,
-        sourceOffset: 3 as Offset,
-      }),
-    );
-    return foundAnswerForTests(searchId, ranked, {
-      completedAt: new Date().toISOString(),
-      complete: complete[Math.min(run, complete.length - 1)]!,
-    });
+    await this.tests.answersAfter.get(searchId);
+    return answerWith(searchId, candidates, complete[Math.min(run, complete.length - 1)]!);
   }
+
+  /** What another owner would have found, put on record as it does. */
+  async answerAsAnother(searchId: SearchId, candidates: readonly ImageId[]): Promise<boolean> {
+    const answer = answerWith(searchId, candidates, true);
+    await this.parts.holds.begin(searchId, answer);
+    const { accepted } = await this.acceptance.accept(searchId, () => ({
+      events: [{ type: 'CANDIDATES_FOUND', by: '/another-owner', answer }],
+    }));
+    return accepted;
+  }
+}
+
+function answerWith(searchId: SearchId, candidates: readonly ImageId[], complete: boolean): FoundAnswer {
+  const ranked = candidates.map((imageId, index) =>
+    candidateForTests(index + 1, {
+      imageId,
+      subjectId: `subject-of-${imageId}` as SubjectId,
+      sourceOffset: 3 as Offset,
+    }),
+  );
+  return foundAnswerForTests(searchId, ranked, { completedAt: new Date().toISOString(), complete });
 }
 
 /** Stands in for the face pipeline: as there, a choice by rule would choose, and none of several is a refusal. */

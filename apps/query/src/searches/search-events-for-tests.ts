@@ -32,7 +32,12 @@ function answer(searchId: SearchId, mark: string, images: readonly string[] = []
   return foundAnswerForTests(searchId, candidates, { completedAt: completedAt(mark) });
 }
 
-export function received(searchId: SearchId, second = 0, by = 'op-1'): RetrospectiveEvent {
+export function received(
+  searchId: SearchId,
+  second = 0,
+  by = 'op-1',
+  probeSha256: string = 'ab'.repeat(32),
+): RetrospectiveEvent {
   return {
     type: 'RECEIVED',
     searchId,
@@ -48,7 +53,7 @@ export function received(searchId: SearchId, second = 0, by = 'op-1'): Retrospec
       investigatingOfficer: 'io-1',
       limit: 20,
     },
-    probeSha256: 'ab',
+    probeSha256,
     rules: { version: 1, peerReview: false },
   };
 }

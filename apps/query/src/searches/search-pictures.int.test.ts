@@ -1,4 +1,4 @@
-import { randomBytes } from 'node:crypto';
+import { createHash, randomBytes } from 'node:crypto';
 import { writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
@@ -40,7 +40,12 @@ async function retrospective(): Promise<SearchId> {
   const id = newId();
   await images.put(probeName(id), probe);
   await images.put(custodyImageName(imageOf(id, 1), 0 as Offset), photograph);
-  await searches.publish(received(id), started(id), found(id, 3, 'x', [imageOf(id, 1), imageOf(id, 2)]));
+  const probeSha256 = createHash('sha256').update(probe).digest('hex');
+  await searches.publish(
+    received(id, 0, 'op-1', probeSha256),
+    started(id),
+    found(id, 3, 'x', [imageOf(id, 1), imageOf(id, 2)]),
+  );
   return id;
 }
 
@@ -62,8 +67,10 @@ describe('the probe of a retrospective search', () => {
     expect(await searches.audited(id)).toEqual([]);
   });
 
-  it('is gone when it is no longer kept', async () => {
+  it('is gone when it is no longer kept, or another one is kept in its place', async () => {
     const id = await retrospective();
+    await images.put(probeName(id), photograph);
+    expect(await codeOfAsync(() => pictures.probe(operator, id))).toBe('PROBE_GONE');
     await images.delete(probeName(id));
     expect(await codeOfAsync(() => pictures.probe(operator, id))).toBe('PROBE_GONE');
   });

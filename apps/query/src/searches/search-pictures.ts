@@ -9,7 +9,8 @@ import type { Actor, Role } from '#domain/identity.js';
 import type { ImageId, SearchId } from '#domain/ids.js';
 import type { FoundCandidate } from '#domain/search-answer.js';
 import { inspectImage } from '#face/decode.js';
-import { custodyImageName, probeName, type ImageStore } from '#platform/image-store.js';
+import { custodyImageName, type ImageStore } from '#platform/image-store.js';
+import { keptProbe } from './kept-probe.js';
 import { roleFor } from './search-access.js';
 import type { ViewedSearch } from './search-tables.js';
 import type { SearchView } from './search-view.js';
@@ -37,7 +38,7 @@ export class SearchPictures {
    */
   async probe(actor: Actor, id: SearchId): Promise<Picture> {
     const { viewed, role } = this.permitted(actor, id);
-    const bytes = viewed.kind === 'retrospective' ? await this.images.get(probeName(id)) : undefined;
+    const bytes = viewed.kind === 'retrospective' ? await keptProbe(this.images, viewed.search) : undefined;
     if (bytes === undefined || viewed.kind !== 'retrospective') {
       throw new Refusal('PROBE_GONE', 'The probe is not kept, or no longer.');
     }
