@@ -7,6 +7,7 @@ import { createHash } from 'node:crypto';
 import type { AuditLog } from '#audit/audit-log.js';
 import type { AuditStatement } from '#contracts/audit-record.js';
 import { searchEventRecord } from '#contracts/search-record.js';
+import { isSuppressed } from '#domain/disposition.js';
 import { CodedError } from '#domain/errors.js';
 import type { SearchMode } from '#domain/gallery.js';
 import type { Actor } from '#domain/identity.js';
@@ -20,7 +21,7 @@ import { statementOf } from './operator-statement.js';
 import { QUERY_SOURCE } from '../query-source.js';
 import type { Generation } from '../generations/generations.js';
 import type { SearchView } from './search-view.js';
-import { isCandidateWithdrawn, type DispositionOf } from './shown-search.js';
+import type { DispositionOf } from './shown-search.js';
 
 export interface OperatorSearchAnswer extends ShownAnswer {
   /** Of the search, as the outcome follows it. */
@@ -90,7 +91,7 @@ export class OperatorSearch {
       const { answer } = answered;
       this.metrics.observeSearch({ kind: 'operator', mode: answer.mode }, (performance.now() - startedAt) / 1000);
       this.metrics.searchesTotal.inc({ kind: 'operator', outcome: outcomeOf(answer) });
-      return asked.digest === undefined ? shown(answer) : await this.theFirst(asked, answered);
+      return asked.digest === undefined ? this.shown(answer) : await this.theFirst(asked, answered);
     } catch (error) {
       const refused = error instanceof CodedError && !error.retryable;
       this.metrics.searchesTotal.inc({ kind: 'operator', outcome: refused ? 'refused' : 'failed' });
@@ -103,7 +104,7 @@ export class OperatorSearch {
     await this.view.shows(asked.searchId, answered.version, VIEW_DEADLINE_MS);
     const recorded = this.recorded(asked);
     const isOurs = recorded === undefined || JSON.stringify(recorded.answer) === JSON.stringify(answered.answer);
-    return isOurs ? shown(answered.answer) : this.again(asked, recorded);
+    return isOurs ? this.shown(answered.answer) : this.again(asked, recorded);
   }
 
   /** @throws Refusal IDEMPOTENCY_KEY_REUSED */
@@ -117,15 +118,24 @@ export class OperatorSearch {
 
   /** Without those who were withdrawn since. */
   private async again(asked: Asked, search: OperatorSearchRecord): Promise<OperatorSearchAnswer> {
-    const left = search.answer.candidates.filter(
-      (candidate) => !isCandidateWithdrawn({ kind: 'operator', search }, candidate, this.dispositionOf),
-    );
+    const left = search.answer.candidates.filter((candidate) => !this.isWithdrawn(candidate));
     await asked.generation.search.stage('operator', 'audit', () =>
       this.audit.append([
         { ...this.disclosure(asked, { ...search.answer, candidates: left }), action: 'operator-search-answered-again' },
       ]),
     );
-    return shown(search.answer, (candidate) => !left.includes(candidate));
+    return this.shown(search.answer);
+  }
+
+  /** As of now: while the audit took it, a candidate may have been erased or restricted, and must not leave then. */
+  private shown(answer: FoundAnswer): OperatorSearchAnswer {
+    const isWithdrawn = (candidate: FoundCandidate): boolean => this.isWithdrawn(candidate);
+    const left = answer.candidates.filter((candidate) => !isWithdrawn(candidate));
+    return { ...shownAnswer(answer, isWithdrawn), version: 1, statement: statementOf({ ...answer, candidates: left }) };
+  }
+
+  private isWithdrawn({ imageId, sourceOffset }: FoundCandidate): boolean {
+    return isSuppressed(this.dispositionOf(imageId), sourceOffset);
   }
 
   private async searchAndRecord(asked: Asked): Promise<OperatorSearchAnswered> {
@@ -199,13 +209,6 @@ export class OperatorSearch {
       detail: { complete: answer.complete, mode: answer.mode },
     };
   }
-}
-
-function shown(
-  answer: FoundAnswer,
-  isWithdrawn: (candidate: FoundCandidate) => boolean = () => false,
-): OperatorSearchAnswer {
-  return { ...shownAnswer(answer, isWithdrawn), version: 1, statement: statementOf(answer) };
 }
 
 function outcomeOf(answer: FoundAnswer): string {

@@ -40,7 +40,8 @@ export class SearchReading {
         recipients: [actor.id],
       },
     ]);
-    return shown;
+    // Who was erased or restricted while the audit took it must not leave.
+    return showSearch(viewed, this.dispositionOf);
   }
 
   /** A search that was just put into the log; QUEUED while no owner has taken it up. */
