@@ -211,6 +211,7 @@ export class GalleryReplica {
     readonly k: number;
     readonly mode: SearchMode;
     readonly filter: GalleryFilter | undefined;
+    readonly deadlineMs?: number;
   }): Promise<ReplicaAnswer>[] {
     return this.workers.map(async (worker) => {
       const answer = await worker.host.search(query);

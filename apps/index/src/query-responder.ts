@@ -7,7 +7,7 @@ import {
   type GalleryQuery,
 } from '#contracts/gallery-query.js';
 import { GALLERY_QUERIES, GALLERY_REPLIES } from '#contracts/topics.js';
-import { describeError } from '#domain/errors.js';
+import { describeError, Failure } from '#domain/errors.js';
 import type { KafkaClient } from '#kafka/kafka-client.js';
 import type { KafkaRecord } from '#kafka/kafka-record.js';
 import type { LogReader } from '#kafka/log-reader.js';
@@ -61,13 +61,18 @@ export class QueryResponder {
       }
       await Promise.all(this.replies(query, record.value));
     } catch (error) {
+      if (error instanceof Failure && error.code === 'QUERY_EXPIRED') {
+        this.metrics.galleryQueriesExpiredTotal.inc();
+        return;
+      }
       this.log.error('query-not-answered', { offset: record.offset, error: describeError(error) });
     }
   };
 
   private replies(query: GalleryQuery, value: Buffer | null): Promise<unknown>[] {
     const probe = query.k === 0 || value === null ? undefined : decodeTemplate(value, this.options.dimension);
-    const answers = this.replica.search({ probe, k: query.k, mode: query.mode, filter: query.filter });
+    const { k, mode, filter, deadlineMs } = query;
+    const answers = this.replica.search({ probe, k, mode, filter, deadlineMs });
     return answers.map(async (pending, worker) => {
       const span = beginSpan('search shard');
       const answer = await pending.finally(() => span?.end());

@@ -288,6 +288,15 @@ describe('ShardHost', () => {
     });
   });
 
+  it('computes no search whose turn comes after its deadline', async () => {
+    const host = await start();
+    await host.apply(templates(10), []);
+    const search = { probe: template(1).vector, k: 1, mode: 'exact' as const };
+    expect((await host.search({ ...search, deadlineMs: Date.now() + 60_000 })).candidates).toHaveLength(1);
+    const late = host.search({ ...search, deadlineMs: Date.now() - 1 });
+    await expect(late).rejects.toMatchObject({ code: 'QUERY_EXPIRED', retryable: true, name: 'Failure' });
+  });
+
   it('starts empty when its state is discarded, with the dispositions still in force', async () => {
     const host = await start();
     await host.apply(templates(10), []);

@@ -119,7 +119,7 @@ export class ShardHost {
     await this.#call('setDispositions', [...items]);
   }
 
-  /** @throws Refusal TEMPLATE_NOT_USABLE, BAD_SUBJECT_COUNT, BAD_FILTER */
+  /** @throws Refusal TEMPLATE_NOT_USABLE, BAD_SUBJECT_COUNT, BAD_FILTER; Failure QUERY_EXPIRED */
   search(query: WorkerQuery): Promise<WorkerAnswer> {
     // A copy: a view of a larger buffer would be sent with all of that buffer.
     return this.#call('search', { ...query, probe: query.probe?.slice() });

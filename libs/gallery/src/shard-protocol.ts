@@ -33,6 +33,8 @@ export interface WorkerQuery {
   readonly k: number;
   readonly mode: SearchMode;
   readonly filter?: GalleryFilter | undefined;
+  /** When whoever asks stops waiting, milliseconds since 1970: a search that is begun later is refused. */
+  readonly deadlineMs?: number;
 }
 
 export interface WorkerAnswer extends GalleryAnswer {

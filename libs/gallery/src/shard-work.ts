@@ -12,6 +12,7 @@
 import { setImmediate as nextTurn } from 'node:timers/promises';
 import { partitionFor } from '#contracts/murmur2.js';
 import { erasedThrough } from '#domain/disposition.js';
+import { Failure } from '#domain/errors.js';
 import { TEMPLATE_PARTITIONS } from '#domain/gallery.js';
 import type { ImageId, Offset } from '#domain/ids.js';
 import { GalleryDigest } from './gallery-digest.js';
@@ -155,7 +156,9 @@ export class ShardWork {
     });
   }
 
-  search({ probe, k, mode, filter }: WorkerQuery): WorkerAnswer {
+  search({ probe, k, mode, filter, deadlineMs = Infinity }: WorkerQuery): WorkerAnswer {
+    // Work that nobody waits for any more would make the next ones late, too.
+    if (Date.now() > deadlineMs) throw new Failure('QUERY_EXPIRED', 'Nobody waits for this search any more.', true);
     const startMs = performance.now();
     if (probe === undefined) {
       return { mode: 'exact', candidates: [], coverage: this.#coverageNow(), durationMs: 0 };

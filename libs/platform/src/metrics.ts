@@ -169,7 +169,7 @@ export class IndexMetrics extends Metrics {
 
   readonly galleryQueriesExpiredTotal = new Counter({
     name: 'custody_gallery_queries_expired_total',
-    help: 'Gallery queries that were read after their deadline and not answered',
+    help: 'Gallery queries whose turn came after their deadline, and that were not answered',
     registers: [this.registry],
   });
 
