@@ -1,6 +1,7 @@
 /** What people decide about searching as such, and how much of it there is: over HTTP, with a real queue behind it. */
 import { createHash, randomUUID } from 'node:crypto';
 import { readFile } from 'node:fs/promises';
+import { request } from 'node:http';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { openCheckpoint } from '#audit/checkpoint.js';
@@ -233,6 +234,25 @@ describe('governance', () => {
     const statuses = results.map((result) => (result.status === 200 ? '200' : refusalOf(result)));
     expect(new Set(statuses)).toEqual(new Set(['200', '429 CONCURRENCY_LIMITED']));
     expect(statuses.filter((status) => status === '200').length).toBeGreaterThanOrEqual(CONCURRENCY_LIMIT);
+  });
+
+  test('a picture that is still being sent has one of its person’s places, and gives it back when it is not', async () => {
+    const officer = await newOfficer();
+    const refused = Promise.withResolvers<number | undefined>();
+    const sending = Array.from({ length: CONCURRENCY_LIMIT + 1 }, () => {
+      const sent = request(url('searches/operator'), { method: 'POST' });
+      sent.setHeader('authorization', `Bearer ${officer}`);
+      sent.setHeader('content-type', 'multipart/form-data; boundary=x');
+      sent.setHeader('content-length', 8_000_000);
+      sent.on('error', () => undefined);
+      sent.on('response', ({ statusCode }) => refused.resolve(statusCode));
+      sent.write('--x\r\nContent-Disposition: form-data; name="image"; filename="a.jpg"\r\n\r\n');
+      return sent;
+    });
+    expect(await refused.promise).toBe(429);
+    expect(refusalOf(await searchAs(officer))).toBe('429 CONCURRENCY_LIMITED');
+    for (const sent of sending) sent.destroy();
+    await eventually(async () => expect((await searchAs(officer)).status).toBe(200));
   });
 
   test('officers are answered while hundreds of retrospective requests wait, and no request is lost', async () => {

@@ -45,12 +45,12 @@ export class SearchAdmission {
   }
 
   /**
-   * Runs a person's search if it may run now.
+   * Runs a person's request for a search if there is a place for it: before its picture is received, because what is
+   * received is in memory.
    *
-   * @throws Refusal SEARCH_SUSPENDED, MODEL_NOT_APPROVED; Failure RATE_LIMITED, CONCURRENCY_LIMITED; whatever `search`
-   *   throws
+   * @throws Refusal SEARCH_SUSPENDED, MODEL_NOT_APPROVED; Failure CONCURRENCY_LIMITED; whatever `request` throws
    */
-  async run<T>(kind: SearchKind, actor: Actor, search: () => Promise<T>): Promise<T> {
+  async run<T>(kind: SearchKind, actor: Actor, request: () => Promise<T>): Promise<T> {
     this.permits.check(kind);
     const endOfPerson = this.atATime.begin(actor.id);
     const endOfPlace = endOfPerson && this.places[kind].begin('');
@@ -62,17 +62,20 @@ export class SearchAdmission {
             : `${this.places[kind].max} such searches are running here, as many as may; try again.`;
         throw this.counted(kind, new Failure('CONCURRENCY_LIMITED', text, true));
       }
-      const waitMs = this.rate.take(actor.id, performance.now());
-      if (waitMs > 0) {
-        const retryAfterSeconds = Math.ceil(waitMs / 1000);
-        const text = `A person may search ${this.rate.perMinute} times a minute; the next is free in ${retryAfterSeconds} s.`;
-        throw this.counted(kind, new Failure('RATE_LIMITED', text, true, { retryAfterSeconds }));
-      }
-      return await search();
+      return await request();
     } finally {
       endOfPlace?.();
       endOfPerson?.();
     }
+  }
+
+  /** Takes one search of the person's minute, when the request is known to be one. @throws Failure RATE_LIMITED */
+  take(kind: SearchKind, actor: Actor): void {
+    const waitMs = this.rate.take(actor.id, performance.now());
+    if (waitMs === 0) return;
+    const retryAfterSeconds = Math.ceil(waitMs / 1000);
+    const text = `A person may search ${this.rate.perMinute} times a minute; the next is free in ${retryAfterSeconds} s.`;
+    throw this.counted(kind, new Failure('RATE_LIMITED', text, true, { retryAfterSeconds }));
   }
 
   /**

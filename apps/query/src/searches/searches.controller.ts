@@ -20,6 +20,7 @@ import { searchId } from '#domain/ids.js';
 import { IdempotencyKey } from '#platform/idempotency.js';
 import { TakesForm } from '#platform/media-type.guard.js';
 import { AllowRoles, CurrentActor } from '#platform/roles.guard.js';
+import { Admits } from './admission.interceptor.js';
 import { OperatorOutcomes } from './operator-outcome.js';
 import { OperatorSearch, type OperatorSearchAnswer } from './operator-search.js';
 import { RetrospectiveSubmission } from '../review/retrospective-submission.js';
@@ -45,7 +46,7 @@ export class SearchesController {
   @HttpCode(200)
   @AllowRoles('officer')
   @TakesForm()
-  @UseInterceptors(upload)
+  @UseInterceptors(Admits('operator'), upload)
   operator(
     @CurrentActor() actor: Actor,
     @Body() body: unknown,
@@ -54,7 +55,8 @@ export class SearchesController {
   ): Promise<OperatorSearchAnswer> {
     const request = parseOperatorForm(body);
     const image = uploadedImage(file?.buffer);
-    return this.admission.run('operator', actor, () => this.operatorSearch.run(actor, request, image, key));
+    this.admission.take('operator', actor);
+    return this.operatorSearch.run(actor, request, image, key);
   }
 
   @Post(':searchId/outcome')
@@ -74,7 +76,7 @@ export class SearchesController {
   @HttpCode(202)
   @AllowRoles('operator')
   @TakesForm()
-  @UseInterceptors(upload)
+  @UseInterceptors(Admits('retrospective'), upload)
   async submit(
     @CurrentActor() actor: Actor,
     @Body() body: unknown,
@@ -85,9 +87,8 @@ export class SearchesController {
     const request = parseRetrospectiveForm(body, actor.id);
     const image = uploadedImage(file?.buffer);
     const contentType = file?.mimetype ?? 'application/octet-stream';
-    const id = await this.admission.run('retrospective', actor, () =>
-      this.retrospective.submit(actor, request, image, contentType, key),
-    );
+    this.admission.take('retrospective', actor);
+    const id = await this.retrospective.submit(actor, request, image, contentType, key);
     response.location(`/v1/searches/${id}`);
     return this.reading.submitted(actor, id);
   }
