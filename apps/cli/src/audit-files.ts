@@ -75,7 +75,23 @@ export async function readHeldSeals(path: string, keys: readonly VerifierKey[]):
     },
   );
   const text = isFolder ? '' : await textOf(path);
-  const lines = isFolder ? await readCheckpointFolder(path) : text.split('\n');
+  const held = isFolder ? await readSealFolder(path, keys) : sealsIn(text.split('\n'), path, keys);
+  return held.checkpoints.length > 0 ? held : { ...held, checkpoints: [openHeld(text, path, keys)] };
+}
+
+/**
+ * The append-only copy in its folder, which may be empty.
+ *
+ * @throws Refusal AUDIT_FILE_UNREADABLE, HELD_CHECKPOINT_INVALID
+ */
+export async function readSealFolder(folder: string, keys: readonly VerifierKey[]): Promise<HeldSeals> {
+  const lines = await readCheckpointFolder(folder).catch((cause: unknown) => {
+    throw unreadable(folder, 'it cannot be read', cause);
+  });
+  return sealsIn(lines, folder, keys);
+}
+
+function sealsIn(lines: readonly string[], path: string, keys: readonly VerifierKey[]): HeldSeals {
   const checkpoints: SignedCheckpoint[] = [];
   const sealed: SealedLeaves[] = [];
   for (const line of lines) {
@@ -84,7 +100,6 @@ export async function readHeldSeals(path: string, keys: readonly VerifierKey[]):
     if (parsed?.kind === 'sealed') sealed.push(parsed);
     if (parsed?.kind === 'checkpoint') checkpoints.push(openHeld(parsed.note, path, keys));
   }
-  if (checkpoints.length === 0) checkpoints.push(openHeld(text, path, keys));
   return { checkpoints, sealed };
 }
 

@@ -48,6 +48,41 @@ export function streamsOf(kind: BackupManifest['kind'], topics: readonly string[
   return wanted.filter((name) => name === IMAGE_OBJECTS || topics.includes(name));
 }
 
+/** When the first of its decisions were fixed: it holds all that were taken before. ISO 8601, so compared as text. */
+export function cutOf({ streams, startedAt }: Pick<BackupManifest, 'streams' | 'startedAt'>): string {
+  const cuts = streams.filter(({ name }) => DECISIONS.includes(name)).map(({ cutAt }) => cutAt);
+  return cuts.toSorted()[0] ?? startedAt;
+}
+
+/** By the clocks of those who made them, which may be wrong, and by the logs, which only grow. */
+export function isNewer(decisions: BackupManifest, backup: BackupManifest): boolean {
+  const endsIn = ({ streams }: BackupManifest, topic: string): Readonly<Record<string, number>> =>
+    streams.find(({ name }) => name === topic)?.ends ?? {};
+  const reaches = (topic: string): boolean => {
+    const reached = endsIn(decisions, topic);
+    return Object.entries(endsIn(backup, topic)).every(([partition, end]) => (reached[partition] ?? 0) >= end);
+  };
+  return (
+    decisions.clusterId === backup.clusterId &&
+    cutOf(decisions) > cutOf(backup) &&
+    DECISIONS.every((one) => reaches(one))
+  );
+}
+
+/**
+ * From when on decisions are lost when a backup is restored. Those that ingest was asked for by a null on
+ * `custody.images` are in no log of decisions until it has handled that; of the backup's own, it comes back.
+ *
+ * @param decisions a newer backup of the decisions, where there is one
+ * @returns ISO 8601
+ */
+export function lostSince(backup: BackupManifest, decisions: BackupManifest | undefined): string {
+  const images = backup.streams.find(({ name }) => name === CUSTODY_IMAGES)?.cutAt;
+  const unhandled = decisions === undefined ? images : decisions.oldestUnhandledAt;
+  const cut = cutOf(decisions ?? backup);
+  return unhandled !== undefined && unhandled !== null && unhandled < cut ? unhandled : cut;
+}
+
 const recordHead = z.object({
   partition: z.number().int().nonnegative(),
   offset: z.number().int().nonnegative(),

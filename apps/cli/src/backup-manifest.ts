@@ -47,6 +47,11 @@ const manifestSchema = z.object({
   wrappedKey: z.string(),
   /** By consumer group and topic: up to where its records were handled when the backup began. Exclusive. */
   handled: z.array(z.object({ groupId: z.string(), topic: z.string(), offsets })),
+  /**
+   * When the oldest record of `custody.images` came that was not handled when the backup began; null when all were, and
+   * absent in backups of before this was looked at.
+   */
+  oldestUnhandledAt: z.iso.datetime().nullable().optional(),
   /** In the order in which they were read. */
   streams: z.array(
     z.object({

@@ -7,7 +7,7 @@ import { mkdir, readdir, rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import { AuditLog } from '#audit/audit-log.js';
 import { CUSTODY_IMAGES } from '#contracts/topics.js';
-import { Failure } from '#domain/errors.js';
+import { describeError, Failure } from '#domain/errors.js';
 import type { Offset } from '#domain/ids.js';
 import { KafkaClient } from '#kafka/kafka-client.js';
 import type { LogBatch } from '#kafka/log-reader.js';
@@ -56,7 +56,7 @@ export async function backUp(settings: Settings, folder: string, options: Backup
   });
   try {
     const admin = kafka.topicAdmin();
-    const backup = await begunOrNew(admin, folder, keys, kind, options.keepDays);
+    const backup = await begunOrNew(kafka, admin, folder, keys, kind, options.keepDays);
     await recordBackup(kafka, backup, options.by);
     const images = backup.manifest.streams.some(({ name }) => name === IMAGE_OBJECTS)
       ? await openImageStore(settings)
@@ -77,6 +77,7 @@ export async function backUp(settings: Settings, folder: string, options: Backup
 
 /** One that was interrupted is gone on with, with its kind and its dates. */
 async function begunOrNew(
+  kafka: KafkaClient,
   admin: TopicAdmin,
   folder: string,
   keys: BackupKeys,
@@ -98,15 +99,8 @@ async function begunOrNew(
   const startedAt = new Date();
   const topics = await admin.topicNames();
   // First of all: what is handled later is in the logs that are read later, twice at the worst.
-  const handled = topics.includes(CUSTODY_IMAGES)
-    ? [
-        {
-          groupId: INGEST_GROUP,
-          topic: CUSTODY_IMAGES,
-          offsets: record(await admin.groupOffsets(INGEST_GROUP, CUSTODY_IMAGES)),
-        },
-      ]
-    : [];
+  const hasImages = topics.includes(CUSTODY_IMAGES);
+  const handled = hasImages ? await admin.groupOffsets(INGEST_GROUP, CUSTODY_IMAGES) : new Map<number, Offset>();
   const manifest: BackupManifest = {
     format: 1,
     backupId: randomUUID(),
@@ -116,7 +110,8 @@ async function begunOrNew(
     completedAt: null,
     expiresAt: new Date(startedAt.getTime() + keepDays * DAY_MS).toISOString(),
     ...sealedKey,
-    handled,
+    handled: hasImages ? [{ groupId: INGEST_GROUP, topic: CUSTODY_IMAGES, offsets: record(handled) }] : [],
+    oldestUnhandledAt: hasImages ? await oldestUnhandledAt(kafka, admin, handled) : null,
     streams: streamsOf(kind, topics).map((name): BackupStream => ({
       name,
       cutAt: startedAt.toISOString(),
@@ -131,6 +126,26 @@ async function begunOrNew(
   const backup = { folder, manifest, key };
   await writeManifest(backup);
   return backup;
+}
+
+/** @param handled by partition of `custody.images`, exclusive @returns ISO 8601; null when everything is handled */
+async function oldestUnhandledAt(
+  kafka: KafkaClient,
+  admin: TopicAdmin,
+  handled: ReadonlyMap<number, Offset>,
+): Promise<string | null> {
+  const lookup = kafka.recordLookup();
+  try {
+    const times: number[] = [];
+    for (const [partition, { low, high }] of await admin.topicOffsets(CUSTODY_IMAGES)) {
+      const from = Math.max(low, handled.get(partition) ?? 0) as Offset;
+      const first = from < high ? await lookup.first(CUSTODY_IMAGES, partition, from) : undefined;
+      if (first !== undefined) times.push(first.timestampMs);
+    }
+    return times.length === 0 ? null : new Date(Math.min(...times)).toISOString();
+  } finally {
+    await lookup.close();
+  }
 }
 
 /** A copy of everything is a use of everybody's data: it is on record before it is made. */
@@ -321,11 +336,17 @@ class BackupRun {
   }
 }
 
-/** Every backup in a folder of backups; deletes those whose time is over where that is asked for. */
+/**
+ * Every backup in a folder of backups; deletes those whose time is over where that is asked for. One that cannot be read
+ * keeps no other from it, and is left for somebody to look at: the process then ends with 1.
+ */
 export async function listBackups(parent: string, options: { readonly prune: boolean }): Promise<void> {
   for (const entry of (await readdir(parent, { withFileTypes: true })).filter((one) => one.isDirectory())) {
     const folder = join(parent, entry.name);
-    const manifest = await readManifest(folder);
+    const manifest = await readManifest(folder).catch((error: unknown) => {
+      process.stdout.write(`${folder}  DAMAGED  ${describeError(error)}\n`);
+      process.exitCode = 1;
+    });
     if (manifest === undefined) continue;
     const isOver = Date.parse(manifest.expiresAt) <= Date.now();
     // The manifest first: its key with it, so that what is left of the segments opens to nobody.

@@ -5,6 +5,7 @@
  */
 import { existsSync } from 'node:fs';
 import { AuditLog } from '#audit/audit-log.js';
+import type { HeldSeals } from '#audit/audit-verification.js';
 import { leafHash, MerkleFrontier } from '#audit/merkle-tree.js';
 import { AUDIT_LOG } from '#contracts/topics.js';
 import { Failure } from '#domain/errors.js';
@@ -12,29 +13,41 @@ import type { KafkaClient } from '#kafka/kafka-client.js';
 import type { LogRestore } from '#kafka/log-restore.js';
 import { readToEnd } from '#kafka/read-to-end.js';
 import type { Settings } from '#platform/settings.js';
-import { readHeldSeals, readVerifierKeys } from './audit-files.js';
+import { readSealFolder, readVerifierKeys } from './audit-files.js';
 import { RESTORE_SOURCE } from './backup-contents.js';
 
 const LEAVES_AT_ONCE = 1_000;
 
 /**
- * Puts back the leaves that are sealed in AUDIT_CHECKPOINT_DIR and not in the log.
+ * The append-only copy in AUDIT_CHECKPOINT_DIR; without a checkpoint it is as if it were not there, and that is said.
  *
+ * @throws Refusal AUDIT_FILE_UNREADABLE, HELD_CHECKPOINT_INVALID
+ */
+export async function readSurvivingSeals(settings: Settings): Promise<HeldSeals | undefined> {
+  const { AUDIT_CHECKPOINT_DIR: folder, AUDIT_SEAL_VERIFIER_KEYS_FILE: keysFile } = settings;
+  const missing = [folder, keysFile].find((path) => !existsSync(path));
+  const held = missing === undefined ? await readSealFolder(folder, await readVerifierKeys(keysFile)) : undefined;
+  if (held !== undefined && held.checkpoints.length > 0) return held;
+  process.stdout.write(`There is no ${missing ?? `checkpoint in ${folder}`}: the audit ends where the backup does.\n`);
+  return undefined;
+}
+
+/**
+ * Puts back the leaves that are sealed in the append-only copy and not in the log.
+ *
+ * @param folder the copy's, for the words of a failure
  * @returns how many
  * @throws Failure AUDIT_HISTORY_CHANGED when the log with them is not what was signed
  */
-export async function restoreSealedLeaves(kafka: KafkaClient, logs: LogRestore, settings: Settings): Promise<number> {
-  const { AUDIT_CHECKPOINT_DIR: folder, AUDIT_SEAL_VERIFIER_KEYS_FILE: keysFile } = settings;
-  if (!existsSync(folder) || !existsSync(keysFile)) {
-    process.stdout.write(
-      `There is no ${existsSync(folder) ? keysFile : folder}: the audit ends where the backup does.\n`,
-    );
-    return 0;
-  }
+export async function restoreSealedLeaves(
+  kafka: KafkaClient,
+  logs: LogRestore,
+  { sealed, checkpoints }: HeldSeals,
+  folder: string,
+): Promise<number> {
   const frontier = new MerkleFrontier();
   await readToEnd(kafka, AUDIT_LOG, [0], ({ value }) => frontier.append(leafHash(value ?? Buffer.alloc(0))));
   const logged = frontier.size;
-  const { sealed, checkpoints } = await readHeldSeals(folder, await readVerifierKeys(keysFile));
   const newest = checkpoints.toSorted((a, b) => b.size - a.size)[0];
   if (newest === undefined || newest.size <= logged) return 0;
   const missing = new Map<number, (typeof sealed)[number]['leaves'][number]>();

@@ -1,14 +1,16 @@
 import { describe, expect, it } from 'vitest';
+import { custodyImageHeaders } from '#contracts/custody-image.js';
 import { dispositionRecord } from '#contracts/disposition-record.js';
 import { templateHeaders } from '#contracts/template-record.js';
 import { CUSTODY_IMAGES, CUSTODY_OUTCOMES, galleryTemplates } from '#contracts/topics.js';
 import type { Disposition, DispositionKind } from '#domain/disposition.js';
-import type { ImageId, ModelId, Offset, SubjectId } from '#domain/ids.js';
+import type { ImageId, ModelId, Offset, SearchId, SubjectId } from '#domain/ids.js';
 import { custodyImageName, probeName } from '#platform/image-store.js';
 import type { BackedUpRecord } from './backup-contents.js';
 import type { BackupStream } from './backup-manifest.js';
 import { RestoreExclusions } from './restore-exclusions.js';
 import { startsOf } from './restore-plan.js';
+import { deleteLostProbes } from './restore-streams.js';
 
 const at = (n: number): Offset => n as Offset;
 const id = 'img-1' as ImageId;
@@ -60,7 +62,6 @@ describe('what is erased', () => {
     expect(exclusions.restorableObject(custodyImageName(id, at(10)))).toBe(false);
     expect(exclusions.restorableObject(custodyImageName(id, at(11)))).toBe(true);
     expect(exclusions.restorableObject(custodyImageName('img-2' as ImageId, at(1)))).toBe(true);
-    expect(exclusions.restorableObject(probeName('s' as never))).toBe(true);
   });
 
   it('stays erased below a restriction that came later, and when that is lifted', () => {
@@ -73,6 +74,88 @@ describe('what is erased', () => {
   it('changes nothing in any other topic', () => {
     const outcome = logged(id, Buffer.from('{}'));
     expect(exclusions.restorable(CUSTODY_OUTCOMES, outcome)).toBe(outcome);
+  });
+});
+
+describe('a correction that waits to be handled', () => {
+  const correction = (own: number, correctionOf: number): BackedUpRecord => {
+    const photographFrom = at(600);
+    const image = { imageId: id, subjectId: 'p' as SubjectId, correctionOf: at(correctionOf), photographFrom };
+    return logged(id, Buffer.from('jpeg'), {
+      offset: at(own),
+      headers: custodyImageHeaders(image, '/test', 'image/jpeg'),
+    });
+  };
+  const image = (own: number): BackedUpRecord => logged(id, Buffer.from('jpeg'), { offset: at(own) });
+
+  it('is restored as a photograph of its own, which looks for nothing that is no longer held', () => {
+    const given = correction(700, 600);
+    const restored = decided().restorable(CUSTODY_IMAGES, given)!;
+    const { ce_correctionof: corrects, ...others } = given.headers;
+    expect(corrects).toBe('600');
+    expect(restored).toEqual({ ...given, headers: others });
+    expect(restored.headers['ce_photographfrom']).toBe('600');
+  });
+
+  it('is left out when what it corrects was erased or replaced before it', () => {
+    expect(decided(decision('erased', 600)).restorable(CUSTODY_IMAGES, correction(700, 600))).toBeUndefined();
+    for (const between of [logged(id, null, { offset: at(650) }), image(650)]) {
+      const exclusions = decided();
+      expect(exclusions.restorable(CUSTODY_IMAGES, between)).toBe(between);
+      expect(exclusions.restorable(CUSTODY_IMAGES, correction(700, 600))).toBeUndefined();
+    }
+  });
+
+  it('is restored when what it corrects waits before it, or is a correction itself', () => {
+    const exclusions = decided();
+    for (const record of [image(600), correction(700, 600), correction(710, 700)]) {
+      expect(exclusions.restorable(CUSTODY_IMAGES, record)?.offset).toBe(record.offset);
+    }
+  });
+});
+
+describe('a disposition that cannot be read', () => {
+  it('keeps its image out of searches, is named, and stops nothing', () => {
+    const exclusions = decided(logged(id, Buffer.from('{'), { offset: at(7) }), decision('erased', 10));
+    expect(exclusions.unreadableDispositions).toEqual(['3/7']);
+    expect(exclusions.restorable(templates, template(10))?.value).toBeNull();
+    expect(exclusions.restorable(templates, template(11))?.value).not.toBeNull();
+  });
+
+  it('is none where a record has no key', () => {
+    expect(decided(logged(id, Buffer.from('{'), { key: null })).unreadableDispositions).toEqual([]);
+  });
+});
+
+describe('a probe', () => {
+  const events = new RestoreExclusions('/test');
+  for (const [key, value] of [
+    ['open/1/a', '{}'],
+    ['over/1/b', '{}'],
+    ['over/1/b', null],
+  ] as const) {
+    events.noteEvent(logged(key, value === null ? null : Buffer.from(value)));
+  }
+
+  it('is restored with the events of its search, and not without them, nor when its retention was ended', () => {
+    const restorable = ['open', 'over', 'lost'].filter((search) =>
+      events.restorableObject(probeName(search as SearchId)),
+    );
+    expect(restorable).toEqual(['open']);
+  });
+
+  it('of a search that is lost goes from an image store that survived', async () => {
+    const names = ['lost', 'open'].map((search) => probeName(search as SearchId));
+    const deleted: string[] = [];
+    const images = {
+      names: async function* () {
+        yield* names;
+        await Promise.resolve();
+      },
+      delete: (name: string) => Promise.resolve(void deleted.push(name)),
+    };
+    expect(await deleteLostProbes(images, events)).toBe(1);
+    expect(deleted).toEqual([names[0]]);
   });
 });
 

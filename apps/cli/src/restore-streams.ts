@@ -2,7 +2,7 @@
 import { join } from 'node:path';
 import type { Offset } from '#domain/ids.js';
 import type { LogRestore } from '#kafka/log-restore.js';
-import type { ObjectName, SealedObjects } from '#platform/image-store.js';
+import { BEFORE_PROBES, type ImageStore, type ObjectName, type SealedObjects } from '#platform/image-store.js';
 import { objectOf, recordOf, type BackedUpRecord } from './backup-contents.js';
 import { IMAGE_OBJECTS, type OpenBackup } from './backup-manifest.js';
 import { readSegment, type Frame } from './backup-segment.js';
@@ -15,7 +15,7 @@ const BATCH_BYTES_MAX = 512 * 1024;
 export interface RestoredTopic {
   readonly name: string;
   readonly records: number;
-  /** Because they are erased. */
+  /** Because they are erased, or replaced. */
   readonly leftOut: number;
   /** Exclusive, by partition. */
   readonly ends: ReadonlyMap<number, Offset>;
@@ -39,6 +39,7 @@ interface Waiting {
 
 /**
  * @param starts by partition, where the first record comes to stand. Inclusive
+ * @param restorable each record as it is restored, undefined for none; asked in their order, and anew when it goes on
  * @throws Failure BACKUP_DAMAGED, RESTORE_LOG_DIFFERS, KAFKA_UNAVAILABLE; then the same call goes on
  */
 export async function restoreTopic(
@@ -46,7 +47,7 @@ export async function restoreTopic(
   backup: OpenBackup,
   topic: string,
   starts: ReadonlyMap<number, Offset>,
-  exclusions: RestoreExclusions,
+  restorable: (record: BackedUpRecord) => BackedUpRecord | undefined,
 ): Promise<RestoredTopic> {
   const partitions = new Map<number, Waiting>();
   for (const [partition, end] of await logs.begin(topic, starts)) {
@@ -60,7 +61,7 @@ export async function restoreTopic(
   };
   let [records, leftOut] = [0, 0];
   for await (const frame of framesOf(backup, topic)) {
-    const record = exclusions.restorable(topic, recordOf(frame));
+    const record = restorable(recordOf(frame));
     if (record === undefined) {
       leftOut++;
       continue;
@@ -91,7 +92,7 @@ export async function restoreTopic(
 export async function restoreObjects(
   images: SealedObjects,
   { folder, manifest, key }: OpenBackup,
-  exclusions: RestoreExclusions,
+  exclusions: Pick<RestoreExclusions, 'restorableObject'>,
   from: number,
   onSegment: (segments: number) => Promise<void>,
 ): Promise<{ readonly written: number; readonly leftOut: number }> {
@@ -112,4 +113,15 @@ export async function restoreObjects(
     await onSegment(i + 1);
   }
   return { written, leftOut };
+}
+
+/** Probes in an image store that survived, of searches that did not. @returns how many are gone */
+export async function deleteLostProbes(
+  images: Pick<SealedObjects, 'names'> & Pick<ImageStore, 'delete'>,
+  exclusions: Pick<RestoreExclusions, 'restorableObject'>,
+): Promise<number> {
+  const lost: ObjectName[] = [];
+  for await (const name of images.names(BEFORE_PROBES)) if (!exclusions.restorableObject(name)) lost.push(name);
+  for (const name of lost) await images.delete(name);
+  return lost.length;
 }

@@ -4,11 +4,14 @@
  * from the logs.
  */
 import {
+  CUSTODY_DIRECTIONS,
+  CUSTODY_DISPOSITIONS,
+  CUSTODY_IMAGES,
   desiredTopics,
   generationOf,
   generationTopics,
-  CUSTODY_DISPOSITIONS,
-  CUSTODY_IMAGES,
+  GOVERNANCE_DECISIONS,
+  SEARCHES_EVENTS,
   type DesiredTopic,
 } from '#contracts/topics.js';
 import { Failure } from '#domain/errors.js';
@@ -20,15 +23,27 @@ import { kafkaConnection } from '#platform/kafka-settings.js';
 import { createLog } from '#platform/log.js';
 import { openImageStore } from '#platform/open-image-store.js';
 import type { Settings } from '#platform/settings.js';
-import { DECISIONS, INGEST_GROUP, recordOf, RESTORE_SOURCE } from './backup-contents.js';
+import {
+  cutOf,
+  DECISIONS,
+  INGEST_GROUP,
+  isNewer,
+  lostSince,
+  recordOf,
+  RESTORE_SOURCE,
+  type BackedUpRecord,
+} from './backup-contents.js';
 import { BackupKeys, IMAGE_OBJECTS, openBackup, type BackupManifest, type OpenBackup } from './backup-manifest.js';
-import { recordRestore, restoreSealedLeaves } from './restore-audit.js';
+import { readSurvivingSeals, recordRestore, restoreSealedLeaves } from './restore-audit.js';
+import { RestoredDirections } from './restore-directions.js';
 import { RestoreExclusions } from './restore-exclusions.js';
+import { galleryNotWhole, type GalleryNotWhole } from './restore-galleries.js';
 import { readPlan, startsOf, writePlan, type RestorePlan } from './restore-plan.js';
-import { framesOf, restoreObjects, restoreTopic, type RestoredTopic } from './restore-streams.js';
+import { deleteLostProbes, framesOf, restoreObjects, restoreTopic, type RestoredTopic } from './restore-streams.js';
 
 /** Those of the services that write. */
 const GROUPS = [INGEST_GROUP, 'custody-searches', 'custody-directions', 'custody-audit-seal'];
+const UNREADABLE_SHOWN_MAX = 10;
 const NO_MODEL = '0'.repeat(16) as ModelId;
 
 export interface RestoreOptions {
@@ -47,18 +62,27 @@ interface Sources {
   readonly decisions: OpenBackup | undefined;
 }
 
+/** What follows from the decisions, known before anything is written. */
+interface Consequences {
+  readonly exclusions: RestoreExclusions;
+  readonly directions: RestoredDirections;
+  readonly notWhole: GalleryNotWhole | undefined;
+}
+
 /**
+ * Ends with 1 when everything is restored and the gallery in force is not whole.
+ *
  * @throws Failure BACKUP_KEY_UNREADABLE, BACKUP_KEY_OTHER, BACKUP_DAMAGED, BACKUP_NOT_WHOLE, BACKUP_EXPIRED,
  *   DECISIONS_REQUIRED, DECISIONS_NOT_NEWER, RESTORE_WHILE_RUNNING, RESTORE_NOT_EMPTY, RESTORE_LOG_DIFFERS,
- *   RESTORE_INCOMPLETE, AUDIT_HISTORY_CHANGED; what Kafka and the image store throw
+ *   RESTORE_INCOMPLETE, AUDIT_HISTORY_CHANGED; Refusal AUDIT_FILE_UNREADABLE, HELD_CHECKPOINT_INVALID; what Kafka and the
+ *   image store throw
  */
 export async function restore(settings: Settings, folder: string, options: RestoreOptions): Promise<void> {
   const sources = await openSources(folder, options);
-  const exclusions = new RestoreExclusions(RESTORE_SOURCE);
-  for await (const frame of framesOf(sourceOf(sources, CUSTODY_DISPOSITIONS), CUSTODY_DISPOSITIONS)) {
-    exclusions.decide(recordOf(frame));
-  }
-  say(sources, exclusions);
+  const consequences = await readDecisions(sources);
+  const { exclusions, directions, notWhole } = consequences;
+  say(sources, consequences);
+  const seals = await readSurvivingSeals(settings);
   const kafka = new KafkaClient({
     ...kafkaConnection(settings),
     clientId: 'custody-cli',
@@ -77,38 +101,57 @@ export async function restore(settings: Settings, folder: string, options: Resto
     const images = await openImageStore(settings);
     await makeTopics(admin, logs, topics);
     const restored: RestoredTopic[] = [];
+    const keptFromMs = imagesKeptFromMs(topics);
+    let outdated = 0;
     for (const { name } of inOrder(sources)) {
-      const source = sourceOf(sources, name);
-      restored.push(await restoreTopic(logs, source, name, new Map(offsetsOf(plan.starts[name]!)), exclusions));
-      const { records, leftOut } = restored.at(-1)!;
-      process.stdout.write(`${name.padEnd(44)} ${records}${leftOut === 0 ? '' : `, ${leftOut} left out as erased`}\n`);
+      const starts = new Map(offsetsOf(plan.starts[name]!));
+      const topic = await restoreTopic(logs, sourceOf(sources, name), name, starts, (record) => {
+        if (name === CUSTODY_DIRECTIONS) return directions.restorable(record);
+        const written = exclusions.restorable(name, record);
+        if (name === CUSTODY_IMAGES && written !== undefined && written.timestampMs < keptFromMs) outdated++;
+        return written;
+      });
+      restored.push(topic);
+      process.stdout.write(`${lineOf(name, topic.records, topic.leftOut)}\n`);
     }
     await logs.setGroupOffsets(INGEST_GROUP, CUSTODY_IMAGES, new Map(offsetsOf(plan.starts[CUSTODY_IMAGES] ?? {})));
     const objects = await restoreObjects(images, sources.backup, exclusions, plan.objectSegments, async (segments) =>
       writePlan(settings.DATA_DIR, clusterId, { ...plan, objectSegments: segments }),
     );
-    process.stdout.write(
-      `${'objects of the image store'.padEnd(44)} ${objects.written}, ${objects.leftOut} left out as erased\n`,
-    );
+    const why = 'as erased, or of a search that is lost';
+    process.stdout.write(`${lineOf('objects of the image store', objects.written, objects.leftOut, why)}\n`);
+    const probes = await deleteLostProbes(images, exclusions);
+    if (probes > 0) process.stdout.write(`${probes} probes were there still, of searches that are lost: destroyed\n`);
     await expectWhole(logs, sources, restored);
-    const leaves = await restoreSealedLeaves(kafka, logs, settings);
+    const folder = settings.AUDIT_CHECKPOINT_DIR;
+    const leaves = seals === undefined ? 0 : await restoreSealedLeaves(kafka, logs, seals, folder);
     if (leaves > 0) {
       process.stdout.write(
-        `${leaves} leaves of the audit put back from ${settings.AUDIT_CHECKPOINT_DIR}: the entries of these are lost, and "audit verify" names each\n`,
+        `${leaves} leaves of the audit put back from ${folder}: the entries of these are lost, and "audit verify" names each\n`,
       );
     }
     const { backup, decisions } = sources;
     await recordRestore(kafka, options.by, {
       backupId: backup.manifest.backupId,
-      backupOf: cutOf(backup),
-      decisionsOf: cutOf(decisions ?? backup),
+      backupOf: cutOf(backup.manifest),
+      decisionsOf: cutOf((decisions ?? backup).manifest),
       ...(options.withoutNewerDecisions !== undefined && { withoutNewerDecisions: options.withoutNewerDecisions }),
     });
     await logs.settle(topics);
     await writePlan(settings.DATA_DIR, clusterId, { ...plan, done: true });
+    if (directions.holdsEnded > 0) {
+      process.stdout.write(`${directions.holdsEnded} holds of searches that are lost are ended\n`);
+    }
+    if (outdated > 0) {
+      process.stdout.write(
+        `WARNING: ${outdated} records that ingest had not handled are older than ${CUSTODY_IMAGES} keeps them: start the services at once, or have them sent again\n`,
+      );
+    }
+    if (notWhole !== undefined) process.stdout.write(`${warningOf(notWhole)}\n`);
     process.stdout.write(
       'Restored. Start the services; then verify the audit, and search for somebody who is enrolled.\n',
     );
+    if (notWhole !== undefined) process.exitCode = 1;
   } finally {
     await kafka.close();
   }
@@ -121,17 +164,17 @@ async function openSources(folder: string, options: RestoreOptions): Promise<Sou
     if (options.withoutNewerDecisions === undefined) {
       throw new Failure(
         'DECISIONS_REQUIRED',
-        `Who was erased after ${cutOf(backup)} would come back: give the newest backup of the decisions (--decisions), or say why there is none (--without-newer-decisions).`,
+        `Who was erased after ${cutOf(backup.manifest)} would come back: give the newest backup of the decisions (--decisions), or say why there is none (--without-newer-decisions).`,
         false,
       );
     }
     return { backup, decisions: undefined };
   }
   const decisions = await openWhole(options.decisions, keys, ['decisions', 'everything']);
-  if (decisions.manifest.clusterId !== backup.manifest.clusterId || cutOf(decisions) <= cutOf(backup)) {
+  if (!isNewer(decisions.manifest, backup.manifest)) {
     throw new Failure(
       'DECISIONS_NOT_NEWER',
-      `${options.decisions} has the decisions of ${cutOf(decisions)}, of another Kafka or older than those of the backup (${cutOf(backup)}).`,
+      `${options.decisions} has the decisions of ${cutOf(decisions.manifest)}, of another Kafka or older than those of the backup (${cutOf(backup.manifest)}).`,
       false,
     );
   }
@@ -157,11 +200,6 @@ async function openWhole(
   return found;
 }
 
-/** When its decisions were fixed. ISO 8601, so compared as text. */
-function cutOf({ manifest }: OpenBackup): string {
-  return manifest.streams.find(({ name }) => name === CUSTODY_DISPOSITIONS)?.cutAt ?? manifest.startedAt;
-}
-
 function sourceOf({ backup, decisions }: Sources, topic: string): OpenBackup {
   return decisions !== undefined && DECISIONS.includes(topic) ? decisions : backup;
 }
@@ -173,13 +211,56 @@ function inOrder(sources: Sources): BackupManifest['streams'] {
   return [...decides, ...logs.filter(({ name }) => !DECISIONS.includes(name))];
 }
 
-function say(sources: Sources, exclusions: RestoreExclusions): void {
-  const { backup, decisions } = sources;
-  process.stdout.write(`backup of ${cutOf(backup)}, decisions of ${cutOf(decisions ?? backup)}\n`);
-  process.stdout.write(`${exclusions.erased} images are erased in part or whole: nothing of that is restored\n`);
-  process.stdout.write(
-    `What was decided after ${cutOf(decisions ?? backup)} is lost: erasures, restrictions and holds since must be given again.\n`,
+async function readDecisions(sources: Sources): Promise<Consequences> {
+  const recordsOf = async function* (topic: string): AsyncIterable<BackedUpRecord> {
+    for await (const frame of framesOf(sourceOf(sources, topic), topic)) yield recordOf(frame);
+  };
+  const exclusions = new RestoreExclusions(RESTORE_SOURCE);
+  for await (const record of recordsOf(SEARCHES_EVENTS)) exclusions.noteEvent(record);
+  for await (const record of recordsOf(CUSTODY_DISPOSITIONS)) exclusions.decide(record);
+  const { manifest } = sources.backup;
+  const images = manifest.streams.find(({ name }) => name === CUSTODY_IMAGES)?.ends ?? {};
+  const directions = new RestoredDirections(
+    RESTORE_SOURCE,
+    (id) => exclusions.hasEvents(id),
+    ({ partition, offset }) => offset < (images[partition] ?? 0),
   );
+  for await (const record of recordsOf(CUSTODY_DIRECTIONS)) directions.read(record);
+  const governance: BackedUpRecord[] = [];
+  for await (const record of recordsOf(GOVERNANCE_DECISIONS)) governance.push(record);
+  return { exclusions, directions, notWhole: galleryNotWhole(governance, manifest) };
+}
+
+function say({ backup, decisions }: Sources, { exclusions, notWhole }: Consequences): void {
+  const [whole, newer] = [backup.manifest, decisions?.manifest];
+  const { erased, unreadableDispositions: unreadable } = exclusions;
+  const lines = [
+    `backup of ${cutOf(whole)}, decisions of ${cutOf(newer ?? whole)}`,
+    `${erased} images are erased in part or whole: nothing of that is restored`,
+    `What was decided after ${lostSince(whole, newer)} is lost: erasures, restrictions and holds since must be given again.`,
+    ...(unreadable.length === 0
+      ? []
+      : [
+          `WARNING: ${unreadable.length} records of ${CUSTODY_DISPOSITIONS} cannot be read (${unreadable.slice(0, UNREADABLE_SHOWN_MAX).join(', ')}). They are restored as they are, and their images kept out of searches: each may be an erasure.`,
+        ]),
+    ...(notWhole === undefined ? [] : [warningOf(notWhole)]),
+  ];
+  process.stdout.write(`${lines.join('\n')}\n`);
+}
+
+function warningOf({ inForce, since, before, isInBackup }: GalleryNotWhole): string {
+  const has = isInBackup ? 'has its gallery as it was before that, perhaps half' : 'has nothing of its gallery';
+  return `WARNING: model ${inForce} is in force since ${since}, and the backup ${has}; model ${before} was in force then. Leave searching suspended until that gallery is built again (docs/operations.md#restore).`;
+}
+
+function lineOf(what: string, written: number, leftOut: number, why = 'as erased'): string {
+  return `${what.padEnd(44)} ${written}${leftOut === 0 ? '' : `, ${leftOut} left out ${why}`}`;
+}
+
+/** What came to `custody.images` before then, Kafka deletes as soon as it looks at how old it is. */
+function imagesKeptFromMs(topics: readonly DesiredTopic[]): number {
+  const keptMs = topics.find(({ name }) => name === CUSTODY_IMAGES)?.config['retention.ms'];
+  return keptMs === undefined ? -Infinity : Date.now() - Number(keptMs);
 }
 
 function wantedTopics(settings: Settings, { streams }: BackupManifest): DesiredTopic[] {

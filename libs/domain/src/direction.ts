@@ -172,8 +172,14 @@ export type Hold = EvidenceHold | OpenSearch;
 /** What keeps an image out of searches. */
 export type Suppression = Restriction | Retirement;
 
+const OPEN_SEARCH = 'search/';
+
 export function openSearchId(id: SearchId): string {
-  return `search/${id}`;
+  return `${OPEN_SEARCH}${id}`;
+}
+
+export function searchOfHold({ directionId }: OpenSearch): SearchId {
+  return directionId.slice(OPEN_SEARCH.length) as SearchId;
 }
 
 export function subjectImagesId(subject: SubjectId): string {

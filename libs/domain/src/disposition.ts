@@ -5,7 +5,7 @@
  * came from a `custody.images` record at or below `sourceOffset` is gone; an image that was enrolled again afterwards
  * has a greater source offset and is active. So an erasure is never taken back, by a late template or by a new one.
  */
-import type { ImageId, Offset } from './ids.js';
+import { offset, type ImageId, type Offset } from './ids.js';
 
 export type DispositionKind = 'restricted' | 'retired' | 'erased';
 
@@ -85,6 +85,23 @@ export function saysLess(written: Disposition | null, inForce: Disposition | und
       erasedThrough(written) !== erasedThrough(inForce) ||
       isSuppressedForGood(written) !== isSuppressedForGood(inForce))
   );
+}
+
+/**
+ * What counts instead of a record that cannot be read. It may be an erasure, so the image is kept out of searches until
+ * somebody has looked.
+ *
+ * @param sinceMs when the log took it
+ */
+export function unreadableDisposition(imageId: ImageId, sinceMs: number): Disposition {
+  return {
+    imageId,
+    kind: 'restricted',
+    since: new Date(sinceMs).toISOString(),
+    authority: 'custody-face-search',
+    reason: 'The disposition record cannot be read.',
+    sourceOffset: offset(0),
+  };
 }
 
 /** Whatever its offset, until it is lifted. */

@@ -4,10 +4,10 @@
  */
 import { parseDisposition } from '#contracts/disposition-record.js';
 import { CUSTODY_DISPOSITIONS } from '#contracts/topics.js';
-import { mergeDisposition, saysLess, type Disposition } from '#domain/disposition.js';
+import { mergeDisposition, saysLess, unreadableDisposition, type Disposition } from '#domain/disposition.js';
 import { describeError } from '#domain/errors.js';
 import { TEMPLATE_PARTITIONS } from '#domain/gallery.js';
-import { offset, type ImageId, type Offset } from '#domain/ids.js';
+import type { ImageId, Offset } from '#domain/ids.js';
 import type { KafkaClient } from './kafka-client.js';
 import type { KafkaLog, KafkaRecord, RecordPosition } from './kafka-record.js';
 import type { LogReader } from './log-reader.js';
@@ -120,7 +120,7 @@ export class DispositionFollower {
     };
   }
 
-  /** One that cannot be read may be an erasure, so the image is kept out of searches until somebody has looked. */
+  /** One that cannot be read is said, and kept to the safe side. */
   private parse(id: ImageId, value: Buffer, record: KafkaRecord): Disposition {
     try {
       return parseDisposition(value);
@@ -130,14 +130,7 @@ export class DispositionFollower {
         offset: record.offset,
         error: describeError(error),
       });
-      return {
-        imageId: id,
-        kind: 'restricted',
-        since: new Date(record.timestampMs).toISOString(),
-        authority: 'custody-face-search',
-        reason: 'The disposition record cannot be read.',
-        sourceOffset: offset(0),
-      };
+      return unreadableDisposition(id, record.timestampMs);
     }
   }
 }

@@ -188,6 +188,8 @@ export function testKafkaPort(name: string, open: () => KafkaClient): void {
       await reader.close();
       expect(await client.recordLookup().exists(topic, 0, 4 as Offset)).toBe(false);
       expect(await client.recordLookup().exists(topic, 0, 5 as Offset)).toBe(true);
+      expect((await client.recordLookup().first(topic, 0, 7 as Offset))?.value?.toString()).toBe('7');
+      expect(await client.recordLookup().first(topic, 0, 4 as Offset)).toBeUndefined();
     });
 
     it('waits for a topic that is yet to be made, and reads it whole', async () => {

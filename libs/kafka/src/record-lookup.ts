@@ -38,6 +38,17 @@ export class RecordLookup {
     return (await this.look(topic, partition, at))?.find(({ offset }) => offset === at);
   }
 
+  /**
+   * The first record from there on that its log has. Of a batch that compaction has emptied nothing is known.
+   *
+   * @param from inclusive
+   * @returns undefined as well when the log begins later
+   * @throws Failure KAFKA_UNAVAILABLE (retryable), also when the log ends before
+   */
+  async first(topic: string, partition: number, from: Offset): Promise<KafkaRecord | undefined> {
+    return (await this.look(topic, partition, from))?.find(({ offset }) => offset >= from);
+  }
+
   async close(): Promise<void> {
     await this.drop();
     this.onClosed();

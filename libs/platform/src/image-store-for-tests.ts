@@ -6,7 +6,15 @@ import { join } from 'node:path';
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from 'vitest';
 import { codeOfAsync } from '#domain/codes-for-tests.js';
 import type { ImageId, Offset, SearchId } from '#domain/ids.js';
-import { custodyImageName, probeName, type ImageStore, type ObjectName, type SealedObjects } from './image-store.js';
+import {
+  BEFORE_PROBES,
+  custodyImageName,
+  probeName,
+  searchNamed,
+  type ImageStore,
+  type ObjectName,
+  type SealedObjects,
+} from './image-store.js';
 
 /** An empty place for objects, and a look at what is there without the store. */
 export interface ObjectPlace {
@@ -166,7 +174,8 @@ export function describeImageStore(where: string, emptyPlace: () => Promise<Obje
     });
 
     it('names every object in order, from wherever one goes on, and no temporary file', async () => {
-      const probe = probeName('0b5f7f0e-7d1c-4a7e-9a52-5c6b9a1d2e3f' as SearchId);
+      const searchId = '0b5f7f0e-7d1c-4a7e-9a52-5c6b9a1d2e3f' as SearchId;
+      const probe = probeName(searchId);
       const images = ['a', 'b', 'c', 'd'].flatMap((one) => [1, 12].map((n) => custodyImageName(one as ImageId, at(n))));
       const all = [...images, probe].toSorted();
       for (const name of all) await store.put(name, jpeg);
@@ -178,6 +187,8 @@ export function describeImageStore(where: string, emptyPlace: () => Promise<Obje
       };
       expect(await named()).toEqual(all);
       for (const [i, name] of all.entries()) expect(await named(name)).toEqual(all.slice(i + 1));
+      expect(await named(BEFORE_PROBES)).toEqual([probe]);
+      expect(all.map(searchNamed).filter((search) => search !== undefined)).toEqual([searchId]);
     });
 
     it('moves objects to another store as they are, without a key', async () => {

@@ -40,8 +40,16 @@ export function custodyImageName(id: ImageId, sourceOffset: Offset): ObjectName 
   return `${folder}/${stem}.${String(sourceOffset).padStart(16, '0')}.sealed` as ObjectName;
 }
 
+/** Every probe's name comes after it, and no other object's does. */
+export const BEFORE_PROBES = 'probes/' as ObjectName;
+
 export function probeName(id: SearchId): ObjectName {
-  return `probes/${id}.sealed` as ObjectName;
+  return `${BEFORE_PROBES}${id}.sealed` as ObjectName;
+}
+
+/** Whose probe it is; undefined for any other object. */
+export function searchNamed(name: ObjectName): SearchId | undefined {
+  return /^probes\/(.+)\.sealed$/.exec(name)?.[1] as SearchId | undefined;
 }
 
 /**
