@@ -105,7 +105,8 @@ export class Enrolment {
       return { outcome: 'superseded', by: erased ? 'erasure' : 'later-image' };
     }
     // Delivered again, or replayed, after a later one: that one stays.
-    if (await this.isReplaced(id, record.offset)) return { outcome: 'superseded', by: 'later-image' };
+    const stored = await this.images.latestImage(id);
+    if (stored !== undefined && stored > record.offset) return { outcome: 'superseded', by: 'later-image' };
     const processed = await inPipelineSpan(() => this.faces.process(bytes, image.face, { uprightJpeg: true }));
     refuseTooLow(processed.embedded.quality);
     await this.stage('audit', () => this.collection.record(collectedFrom(image, record)));
@@ -140,7 +141,7 @@ export class Enrolment {
     // Records of an image are handled in their order; but this process may have been paused, and another gone on.
     if (await this.isReplaced(id, record.offset)) return this.yieldToLater(id, record);
     // The photograph that a hold keeps is not destroyed by sending another one under its id.
-    if (!this.erasure.isHeld(id)) {
+    if (stored !== undefined && !(await this.erasure.isHeld(id))) {
       await this.stage('store', () => this.images.deleteOlderImages(id, record.offset));
     }
     return {
@@ -170,19 +171,18 @@ export class Enrolment {
       written = last;
     }
     if (isErased(this.dispositionOf(id), written)) await this.erasure.publishTombstone(id);
-    if (!this.erasure.isHeld(id)) await this.images.delete(custodyImageName(id, offset));
+    if (!(await this.erasure.isHeld(id))) await this.images.delete(custodyImageName(id, offset));
     return { outcome: 'superseded', by: 'later-image' };
   }
 
   /**
-   * Whether what a correction corrects is in the image store still, or, when it is delivered again, the corrected image.
-   * Erased or replaced since, it must not come back: records of an image are handled in their order, to their end.
+   * Whether what a correction corrects is the latest in the image store still, or, when it is delivered again, the
+   * corrected image is. Erased or replaced since, it must not come back: records of an image are handled in their order,
+   * to their end; and what is replaced may be kept, by a hold.
    */
   private async isStillHeld(id: ImageId, correctionOf: Offset, own: Offset): Promise<boolean> {
-    for (const version of [correctionOf, own]) {
-      if ((await this.images.get(custodyImageName(id, version))) !== undefined) return true;
-    }
-    return false;
+    const latest = await this.images.latestImage(id);
+    return latest === correctionOf || latest === own;
   }
 
   private async stage<T>(name: string, run: () => Promise<T>): Promise<T> {

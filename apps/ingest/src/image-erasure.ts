@@ -70,8 +70,13 @@ export class ImageErasure {
     return heldBy.length > 0 ? this.restrict(asked, restrictionId, heldBy) : this.erase(asked);
   }
 
-  /** Whether a hold forbids to destroy what is stored of the image, as far as this process has read. */
-  isHeld(id: ImageId): boolean {
+  /**
+   * Whether a hold forbids to destroy what is stored of the image: one that was given before this was asked is heeded.
+   *
+   * @throws Failure DIRECTIONS_BEHIND
+   */
+  async isHeld(id: ImageId): Promise<boolean> {
+    await this.directions.upToDate();
     return this.directions.holdsOn(id, undefined).length > 0;
   }
 

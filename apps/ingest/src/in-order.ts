@@ -10,6 +10,9 @@ const RETRY_AFTER_MS_MAX = 10_000;
 /** Named retryable for a caller who waits, but the image may be the cause, and would hold up its partition for ever. */
 const MAY_BE_THE_IMAGE = new Set(['IMAGE_DECODE_TIMEOUT', 'FACE_PROCESS_LOST']);
 
+/** Not retryable for a caller, who must tell somebody; but no image's fault, and over when that somebody has acted. */
+const NEVER_THE_IMAGE = new Set(['KAFKA_NOT_AUTHORISED', 'TOPIC_MISSING']);
+
 /** Resolves when every record is handled. @param keyOf records that it gives one key go one after the other */
 export async function inOrderPerKey(
   records: readonly KafkaRecord[],
@@ -30,7 +33,9 @@ export async function inOrderPerKey(
 
 /** Whether the cause is outside the image, as a full disk is: then it is tried until it succeeds. */
 export function isOutsideTheImage(error: unknown): boolean {
-  if (error instanceof CodedError) return error.retryable && !MAY_BE_THE_IMAGE.has(error.code);
+  if (error instanceof CodedError) {
+    return NEVER_THE_IMAGE.has(error.code) || (error.retryable && !MAY_BE_THE_IMAGE.has(error.code));
+  }
   return isSystemError(error);
 }
 

@@ -362,6 +362,7 @@ async function main(): Promise<void> {
   const ruleErasures = new RuleErasures(
     register,
     reviewDates,
+    () => directions.upToDate(),
     ({ imageId, subjectId }) => directions.holdsOn(imageId, subjectId).length > 0,
     (actor, request, key) => erasures.request(actor, request, key),
     log,

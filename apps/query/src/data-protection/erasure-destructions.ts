@@ -43,7 +43,7 @@ import type { GalleryRegister } from './gallery-register.js';
 
 /** How often it is looked whether a store has confirmed. */
 const LOOK_INTERVAL_MS = 1_000;
-/** Worked on at a time, so that a bulk erasure does not hold up the first ones of it. */
+/** Begun at a time, so that a bulk erasure does not hold up the first ones of it. What was begun is only looked after. */
 const AT_ONCE_MAX = 500;
 const GENERATIONS_INTERVAL_MS = 10_000;
 const LATE_SAID_INTERVAL_MS = 60_000;
@@ -188,21 +188,29 @@ export class ErasureDestructions {
   }
 
   private async look(signal: AbortSignal): Promise<void> {
-    const slice = this.all().slice(0, AT_ONCE_MAX);
-    if (slice.length === 0) return;
+    const pending = this.all();
+    if (pending.length === 0) return;
     await this.lookForGenerations();
     const replicas = this.parts.replicas.all().map((replica) => ({ ...replica, ...layoutOf(replica.key) }));
-    for (const one of slice) {
+    for (const one of pending) {
       one.expect(storesOf(partitionOf(one.imageId), this.models, replicas), new Date().toISOString());
     }
-    await this.markLogs(slice);
-    await this.emptyImageStore(slice);
-    await this.lookIntoLogs(slice);
-    this.askReplicas(slice);
-    for (const one of slice) {
+    const logs = this.logs();
+    const isToBegin = (one: PendingDestruction): boolean =>
+      one.isOpen(IMAGE_STORE) || logs.some(({ store }) => one.needsMarker(store));
+    const begun = pending.filter(isToBegin).slice(0, AT_ONCE_MAX);
+    await this.markLogs(begun);
+    await this.emptyImageStore(begun);
+    await this.lookIntoLogs(pending);
+    this.askReplicas(pending);
+    for (const one of pending) {
       if (this.parts.register.holdsNothingOf(one.imageId, one.through)) one.confirm(REGISTER);
     }
-    if (!signal.aborted) await this.putOnRecord(slice);
+    if (signal.aborted) return;
+    const changed = pending.filter((one) => one.changed || one.open.length === 0);
+    for (let from = 0; from < changed.length; from += AT_ONCE_MAX) {
+      await this.putOnRecord(changed.slice(from, from + AT_ONCE_MAX));
+    }
   }
 
   private async lookForGenerations(): Promise<void> {
@@ -261,12 +269,17 @@ export class ErasureDestructions {
     }
   }
 
-  private async lookIntoLogs(slice: readonly PendingDestruction[]): Promise<void> {
-    for (const one of slice) {
+  /** One look a partition tells of any number: a log is compacted from its beginning. */
+  private async lookIntoLogs(pending: readonly PendingDestruction[]): Promise<void> {
+    const notYet = new Map<string, Offset>();
+    for (const one of pending) {
+      const partition = partitionOf(one.imageId);
       for (const { store, topic } of this.logs()) {
         const marker = one.markerOf(store);
-        if (marker === undefined || !one.isOpen(store)) continue;
-        if (await this.parts.compaction.isCompacted(topic, partitionOf(one.imageId), marker)) one.confirm(store);
+        const place = `${topic}/${partition}`;
+        if (marker === undefined || !one.isOpen(store) || marker >= (notYet.get(place) ?? Infinity)) continue;
+        if (await this.parts.compaction.isCompacted(topic, partition, marker)) one.confirm(store);
+        else notYet.set(place, marker);
       }
     }
   }
@@ -276,9 +289,9 @@ export class ErasureDestructions {
     return [{ store: IMAGES_LOG, topic: CUSTODY_IMAGES }, ...galleries];
   }
 
-  private askReplicas(slice: readonly PendingDestruction[]): void {
+  private askReplicas(pending: readonly PendingDestruction[]): void {
     const replicas = this.parts.replicas.all();
-    for (const one of slice) {
+    for (const one of pending) {
       const place = this.parts.dispositions.placeOf(one.imageId);
       if (place === undefined) continue;
       for (const { key, report } of replicas) {
@@ -290,9 +303,9 @@ export class ErasureDestructions {
   }
 
   /** The audit first: what is said to be destroyed is in it. */
-  private async putOnRecord(slice: readonly PendingDestruction[]): Promise<void> {
+  private async putOnRecord(changed: readonly PendingDestruction[]): Promise<void> {
     const now = new Date();
-    const whole = slice.filter((one) => one.open.length === 0);
+    const whole = changed.filter((one) => one.open.length === 0);
     if (whole.length > 0) {
       await this.parts.audit.append(
         whole.map((one) => ({
@@ -307,8 +320,6 @@ export class ErasureDestructions {
         })),
       );
     }
-    const changed = slice.filter((one) => one.changed || one.open.length === 0);
-    if (changed.length === 0) return;
     const records = changed.map((one) => directionRecord(this.directionOf(one, now), QUERY_SOURCE));
     await this.parts.publisher.publishAll(records, PUBLISH_DEADLINE_MS);
     for (const one of changed) one.changed = false;

@@ -180,9 +180,12 @@ export class Erasures {
   /** Carries out what was decided by a process that has gone since. */
   async resumeAbandoned(nowMs = Date.now()): Promise<void> {
     const failures: unknown[] = [];
-    for (const erasure of this.directions.all('erasure')) {
-      const decidedAtMs = Date.parse(erasure.approvedAt ?? erasure.at);
-      if (nowMs - decidedAtMs <= ABANDONED_AFTER_MS) continue;
+    const isAbandoned = ({ images, approvedAt, at }: Erasure): boolean =>
+      images === undefined && nowMs - Date.parse(approvedAt ?? at) > ABANDONED_AFTER_MS;
+    if (![...this.directions.all('erasure')].some(isAbandoned)) return;
+    // A process that was asleep may know an erasure as open that another has carried out since.
+    await this.directions.upToDate();
+    for (const erasure of [...this.directions.all('erasure')].filter(isAbandoned)) {
       // One that cannot be carried out does not keep the others from it.
       await this.carryOut(erasure).catch((error: unknown) => failures.push(error));
     }

@@ -34,6 +34,7 @@ const now = new Date('2026-06-30T12:00:00Z');
 function erasuresUnder(
   of: RetentionPolicy,
   isHeld: () => boolean = () => false,
+  upToDate: () => void = () => undefined,
 ): { asked: (ErasureRequest & { key: string })[]; rules: RuleErasures } {
   const asked: (ErasureRequest & { key: string })[] = [];
   const register = {
@@ -42,13 +43,15 @@ function erasuresUnder(
       const page = due.slice(at, at + 1).map((one) => ({ image: one, reviewOn: '2025-01-01' }));
       return { due: page, nextCursor: at + 1 < due.length ? String(at + 1) : null };
     },
+    image: (id: ImageId) => due.find(({ imageId }) => imageId === id),
   };
   const reviewDates = { policy: of, of: (one: HeldImage) => reviewDateOf(of, one, [], []) };
   const erase = (_actor: unknown, request: ErasureRequest, key: string): Promise<void> => {
     asked.push({ ...request, key });
     return Promise.resolve();
   };
-  return { asked, rules: new RuleErasures(register, reviewDates, isHeld, erase, { info() {}, warn() {} }) };
+  const current = (): Promise<void> => Promise.resolve(upToDate());
+  return { asked, rules: new RuleErasures(register, reviewDates, current, isHeld, erase, { info() {}, warn() {} }) };
 }
 
 describe('an erasure by rule', () => {
@@ -68,6 +71,28 @@ describe('an erasure by rule', () => {
         reason: expect.stringContaining('policy 3') as string,
       },
     ]);
+  });
+
+  it('is never asked for before the date that the policy in force gives, whatever the list still says', async () => {
+    const longer = policy(true);
+    const { asked, rules } = erasuresUnder({
+      ...longer,
+      withoutOutcome: { ...longer.withoutOutcome, reviewAfterMonths: 72, childReviewAfterMonths: 72 },
+    });
+    expect(await rules.askForAll(signal, now)).toBe(0);
+    expect(asked).toEqual([]);
+  });
+
+  it('heeds what was decided a moment ago, and this replica had not read', async () => {
+    const { asked, rules } = erasuresUnder(policy(true), undefined, () => {
+      due[0] = image(1, { lawfulBasis: 'reviewed' });
+    });
+    try {
+      expect(await rules.askForAll(signal, now)).toBe(0);
+      expect(asked).toEqual([]);
+    } finally {
+      due[0] = image(1);
+    }
   });
 
   it('has the same key each time it is asked for, so that it is one erasure', async () => {

@@ -21,8 +21,10 @@ const AUTHORITY_LENGTH_MAX = 200;
 
 export class RuleErasures {
   constructor(
-    private readonly register: Pick<GalleryRegister, 'reviewsDue'>,
+    private readonly register: Pick<GalleryRegister, 'reviewsDue' | 'image'>,
     private readonly reviewDates: Pick<ReviewDates, 'of' | 'policy'>,
+    /** Resolves when this replica knows every review and disposal that was in the log when it was asked. */
+    private readonly upToDate: () => Promise<void>,
     /** Whether a hold forbids its erasure now. */
     private readonly isHeld: (image: HeldImage) => boolean,
     private readonly erase: (actor: Actor, request: ErasureRequest, key: string) => Promise<unknown>,
@@ -46,21 +48,30 @@ export class RuleErasures {
     const { policy } = this.reviewDates;
     const rules = [...Object.values(policy.outcomes), policy.withoutOutcome, ...Object.values(policy.lawfulBases)];
     if (!rules.some(({ deleteByRule }) => deleteByRule)) return 0;
+    const before = dayAfter(now);
     let asked = 0;
     let cursor: string | undefined;
     do {
-      const page = this.register.reviewsDue(dayAfter(now), cursor, PAGE);
+      const page = this.register.reviewsDue(before, cursor, PAGE);
       for (const { image } of page.due) {
-        const review = this.reviewDates.of(image);
+        if (!this.isDue(image, before)) continue;
+        // The date that is listed may be that of a former policy, and somebody may have decided a moment ago.
+        await this.upToDate();
         if (signal.aborted) return asked;
-        if (!review.deleteByRule) continue;
-        await this.ask(image, review);
+        const held = this.register.image(image.imageId);
+        if (held === undefined || !this.isDue(held, before)) continue;
+        await this.ask(held, this.reviewDates.of(held));
         asked++;
       }
       cursor = page.nextCursor ?? undefined;
     } while (cursor !== undefined);
     if (asked > 0) this.log.info('rule-erasures-asked', { images: asked, policyVersion: policy.version });
     return asked;
+  }
+
+  private isDue(image: HeldImage, before: string): boolean {
+    const { deleteByRule, on } = this.reviewDates.of(image);
+    return deleteByRule && on < before;
   }
 
   /**
