@@ -14,7 +14,7 @@ import { dispositionHeaders, parseDisposition } from '#contracts/disposition-rec
 import { AUDIT_ENTRIES, CUSTODY_DISPOSITIONS, CUSTODY_IMAGES, deadLetters } from '#contracts/topics.js';
 import { erasureReceiptId, type Direction, type EvidenceHold } from '#domain/direction.js';
 import { isErased } from '#domain/disposition.js';
-import type { ImageId, Offset } from '#domain/ids.js';
+import type { ImageId, Offset, SubjectId } from '#domain/ids.js';
 import type { ImageOutcome } from '#domain/image-outcome.js';
 import type { KafkaRecord } from '#kafka/kafka-record.js';
 import { eventually, silentLog } from '#testkit/kafka-test-helpers.js';
@@ -295,11 +295,14 @@ describe.runIf(fetched)('a null on the images’ topic', () => {
     it('is not made by sending another picture under the id either: what is held stays in the store', async () => {
       const id = ingest.newId();
       const evidence = await ingest.submitImage(image(id), ingest.portrait);
+      // Acknowledged, and perhaps not read by ingest yet.
       const hold = await give(holdOn(id));
-      await ingest.directions.upToDate();
       const replacement = await ingest.submitImage(image(id), ingest.portrait);
       expect(replacement).toMatchObject({ outcome: 'enrolled' });
-      expect(await ingest.storedOf(evidence)).toBeDefined();
+      const kept = (await ingest.storedOf(evidence))!;
+      // Kept, and no longer what a correction may be about.
+      const late = image(id, { subjectId: 'subject-right' as SubjectId, correctionOf: evidence.source.offset });
+      expect(await ingest.submitImage(late, kept)).toMatchObject({ outcome: 'superseded', by: 'later-image' });
       await ingest.publisher.publish(directionEnd(hold.directionId, '/test'));
       await ingest.directions.upToDate();
       await ingest.submitImage(image(id), ingest.portrait);
