@@ -6,7 +6,7 @@ import type { GraphFacts } from './hnsw-graph.js';
 import { corrupt, type FileFacts } from './snapshot-files.js';
 
 /** Raised whenever the files change their meaning; a reader knows one version, and the log rebuilds the others. */
-export const SNAPSHOT_FORMAT_VERSION = 4;
+export const SNAPSHOT_FORMAT_VERSION = 5;
 
 /** Which share of the gallery: worker `worker` of `workers` of shard `shard` of `shards`. Numbers from 0. */
 export interface ShardLayout {

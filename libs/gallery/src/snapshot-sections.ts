@@ -8,7 +8,7 @@
  *   (uint16), sourceOffset and acceptedAtMs (float64); records, see ./entry-columns.ts. Ids and records are each a column
  *   of starts and one of lengths (uint32, within their block), and then the bytes of each block of 4,096 slots;
  * - `vectors.f32`: the templates, float32, `dimension` each;
- * - `codes.bin`: for each block, the exact engine's codes (int8), scales and residuals (float32);
+ * - `codes.bin`: for each block, the exact engine's codes (int8), scales and residuals (float32), sums of codes (int32);
  * - `unusable.jsonl`: a line an image whose last record cannot be used: imageId, partition, sourceOffset (null: the
  *   record did not say), timestampMs; absent when there is none.
  *
