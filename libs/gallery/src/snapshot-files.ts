@@ -131,7 +131,7 @@ export async function flushAndRead(fs: SnapshotFs, folder: string, name: string)
  * Reads a file from end to end and compares it with what it should be. What `onChunk` made of it must not be used when
  * this throws.
  *
- * @param onChunk is given at most {@link CHUNK_BYTES} at a time, in a buffer that the next chunk overwrites
+ * @param onChunk is given at most {@link CHUNK_BYTES} at a time, in a buffer that is overwritten later; not to be changed
  * @throws Failure SNAPSHOT_CORRUPT
  */
 export async function readVerified(
@@ -159,15 +159,14 @@ export async function fillVerified(
   sections: Iterable<Uint8Array>,
 ): Promise<void> {
   await requireSize(fs, folder, facts);
-  const hash = createHash('sha256');
   const buffer = new Uint8Array(CHUNK_BYTES);
   let ahead = buffer.subarray(0, 0);
   const file = await fs.open(`${folder}/${facts.name}`, 'r');
+  const reading = new HashedReading(file);
   try {
-    const readHashed = async (into: Uint8Array): Promise<number> => {
-      const count = await file.read(into);
+    const read = async (into: Uint8Array): Promise<number> => {
+      const count = await reading.read(into);
       if (count === 0) throw corrupt(`${facts.name} ends too early`);
-      hash.update(into.subarray(0, count));
       return count;
     };
     for (const section of sections) {
@@ -178,15 +177,52 @@ export async function fillVerified(
           ahead = ahead.subarray(part.byteLength);
           done += part.byteLength;
         } else if (section.byteLength - done >= CHUNK_BYTES) {
-          done += await readHashed(section.subarray(done, done + CHUNK_BYTES));
-        } else ahead = buffer.subarray(0, await readHashed(buffer));
+          done += await read(section.subarray(done, done + CHUNK_BYTES));
+        } else {
+          reading.catchUp(); // The buffer is overwritten.
+          ahead = buffer.subarray(0, await read(buffer));
+        }
       }
+      reading.catchUp(); // Whose section it is may change it from here on.
     }
     if (ahead.byteLength > 0) throw corrupt(`${facts.name} has more than it should`);
   } finally {
     await file.close();
   }
-  if (hash.digest('hex') !== facts.sha256) throw corrupt(`${facts.name} differs from its checksum`);
+  if (reading.digest() !== facts.sha256) throw corrupt(`${facts.name} differs from its checksum`);
+}
+
+/** Hashes what was read while the next is being read, which another thread does. */
+class HashedReading {
+  readonly #hash = createHash('sha256');
+  #unhashed: Uint8Array | undefined;
+
+  constructor(private readonly file: SnapshotFile) {}
+
+  /**
+   * @param into not what the last read filled, unless {@link catchUp} was called since; filled, it must not change until
+   *   the next call
+   * @returns bytes read; 0 at the end
+   */
+  async read(into: Uint8Array): Promise<number> {
+    const reading = this.file.read(into);
+    this.catchUp();
+    const count = await reading;
+    this.#unhashed = into.subarray(0, count);
+    return count;
+  }
+
+  catchUp(): void {
+    if (this.#unhashed === undefined) return;
+    this.#hash.update(this.#unhashed);
+    this.#unhashed = undefined;
+  }
+
+  /** @returns 64 hexadecimal digits */
+  digest(): string {
+    this.catchUp();
+    return this.#hash.digest('hex');
+  }
 }
 
 /** Small sections together, large ones in parts. What is yielded is good until the next is asked for. */
@@ -227,21 +263,21 @@ async function readThrough(
   path: string,
   onChunk: (chunk: Uint8Array) => void,
 ): Promise<{ sizeBytes: number; sha256: string }> {
-  const hash = createHash('sha256');
-  const buffer = new Uint8Array(CHUNK_BYTES);
+  let buffer = new Uint8Array(CHUNK_BYTES);
+  let other = new Uint8Array(CHUNK_BYTES);
   let sizeBytes = 0;
   const file = await fs.open(path, 'r');
+  const reading = new HashedReading(file);
   try {
     for (;;) {
-      const count = await file.read(buffer);
+      const count = await reading.read(buffer);
       if (count === 0) break;
-      const chunk = buffer.subarray(0, count);
-      hash.update(chunk);
       sizeBytes += count;
-      onChunk(chunk);
+      onChunk(buffer.subarray(0, count));
+      [buffer, other] = [other, buffer];
     }
   } finally {
     await file.close();
   }
-  return { sizeBytes, sha256: hash.digest('hex') };
+  return { sizeBytes, sha256: reading.digest() };
 }

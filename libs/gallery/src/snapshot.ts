@@ -237,6 +237,33 @@ export class SnapshotFolder {
   async #load(sequence: number, shard: GalleryShard, notices: string[]): Promise<SnapshotManifest> {
     const folder = `${this.base}/${sequence}`;
     const manifest = decodeManifest(await this.#readManifest(folder), this.identity);
+    // Beside the columns, as reading, hashing and the library's own loading each keep one processor busy.
+    const loading = Promise.allSettled([this.#loadGraph(folder, manifest)]);
+    let labels: Int32Array;
+    try {
+      labels = await this.#loadColumns(folder, manifest, shard);
+    } catch (error) {
+      const [loaded] = await loading;
+      if (loaded.status === 'fulfilled') loaded.value?.release();
+      throw error;
+    }
+    const [loaded] = await loading;
+    try {
+      if (loaded.status === 'rejected') throw loaded.reason;
+      if (loaded.value === undefined) shard.approximate.addAll();
+      else shard.approximate.adopt(loaded.value, labels);
+    } catch (error) {
+      if (loaded.status === 'fulfilled') loaded.value?.release();
+      // The graph follows from the vectors, which are good.
+      const code = error instanceof CodedError ? error.code : 'SNAPSHOT_UNREADABLE';
+      notices.push(`snapshot ${sequence}: its graph is built anew: ${code}`);
+      shard.approximate.addAll();
+    }
+    return manifest;
+  }
+
+  /** All but the graph. @returns labels in the graph, by slot */
+  async #loadColumns(folder: string, manifest: SnapshotManifest, shard: GalleryShard): Promise<Int32Array> {
     const labels = await restoreColumns(this.fs, folder, shard, {
       ...manifest,
       entries: factsOf(manifest, ENTRIES),
@@ -251,22 +278,14 @@ export class SnapshotFolder {
       shard.advance(partition, nextOffset);
       shard.restoreDigest(partition, digest);
     }
-    try {
-      await this.#loadGraph(folder, manifest, shard, labels);
-    } catch (error) {
-      // The graph follows from the vectors, which are good.
-      const code = error instanceof CodedError ? error.code : 'SNAPSHOT_UNREADABLE';
-      notices.push(`snapshot ${sequence}: its graph is built anew: ${code}`);
-      shard.approximate.addAll();
-    }
-    return manifest;
+    return labels;
   }
 
-  async #loadGraph(folder: string, manifest: SnapshotManifest, shard: GalleryShard, labels: Int32Array): Promise<void> {
-    if (manifest.graph === undefined) return shard.approximate.addAll();
+  /** @returns undefined when nothing was in it */
+  async #loadGraph(folder: string, manifest: SnapshotManifest): Promise<HnswGraph | undefined> {
+    if (manifest.graph === undefined) return undefined;
     await readVerified(this.fs, folder, factsOf(manifest, GRAPH));
-    const graph = await HnswGraph.load(`${folder}/${GRAPH}`, this.identity.dimension, manifest.graph);
-    shard.approximate.adopt(graph, labels);
+    return HnswGraph.load(`${folder}/${GRAPH}`, this.identity.dimension, manifest.graph);
   }
 
   async #readManifest(folder: string): Promise<string> {
