@@ -3,9 +3,15 @@ import { mkdtemp, readdir, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from 'vitest';
-import { encodeTemplate, templateHeaders } from '#contracts/template-record.js';
+import {
+  encodeTemplate,
+  parseTemplateKeeping,
+  parseTemplateRecord,
+  templateHeaders,
+} from '#contracts/template-record.js';
 import { galleryTemplates } from '#contracts/topics.js';
 import { FRESH_WITHIN_MS } from '#domain/gather.js';
+import type { TemplateKeeping } from '#domain/gallery.js';
 import { imageId, modelId, offset, subjectId, type ModelId } from '#domain/ids.js';
 import { ShardHost, type ShardWorkerOptions } from '#gallery/shard-host.js';
 import { pause } from '#kafka/backoff.js';
@@ -19,6 +25,12 @@ const DIMENSION = 8;
 /** One more than the reader has handler slots. */
 const PARTITIONS = [0, 1, 2, 3, 4];
 const LAST = 4;
+const KEEPING: TemplateKeeping = {
+  lawfulBasis: 'PACE 1984 s.64A',
+  reviewDue: '2030-01-01',
+  face: 1,
+  photographFrom: offset(3),
+};
 
 let kafka: KafkaClient;
 let clusterId: string;
@@ -83,12 +95,13 @@ async function restored(): Promise<ShardHost['restored']> {
   return host.restored;
 }
 
-async function publishTemplate(partition: number, sourceOffset = 0): Promise<void> {
+async function publishTemplate(partition: number, sourceOffset = 0, keeping?: TemplateKeeping): Promise<void> {
   const id = imageId(`image-${partition}`);
   const record = {
     modelId: model,
     metadata: { imageId: id, subjectId: subjectId('subject') },
     source: { sourceOffset: offset(sourceOffset), acceptedAtMs: Date.now() },
+    ...(keeping !== undefined && { keeping }),
   };
   const vector = Float32Array.from({ length: DIMENSION }, (_, i) => (i === partition ? 1 : 0));
   const headers = templateHeaders(record, '/test');
@@ -193,10 +206,12 @@ describe('a replica of a shard', () => {
     });
   });
 
-  it('puts the template that it holds back into the log when an unusable record comes after it', async () => {
+  it('puts the template that it holds back into the log, and why it is held, when an unusable record comes after it', async () => {
     await topics(deadLetters(), 1);
+    await publishTemplate(0, 0, KEEPING);
+    await (await open()).snapshot('clock');
+    await replicas.pop()!.close();
     const replica = await open();
-    await publishTemplate(0);
     await publishRubbish(0);
     await eventually(async () => {
       expect(await coverageOf(replica, 0)).toMatchObject({ watermark: 3, enrolled: 1, unusable: 0 });
@@ -204,6 +219,10 @@ describe('a replica of a shard', () => {
     const records = await readTopic(kafka, galleryTemplates(model));
     expect(records.map(({ value }) => value?.length)).toEqual([4 * DIMENSION, 7, 4 * DIMENSION]);
     expect(records[2]!.value).toEqual(records[0]!.value);
+    expect(parseTemplateRecord(records[2]!.key, records[2]!.headers)).toEqual(
+      parseTemplateRecord(records[0]!.key, records[0]!.headers),
+    );
+    expect(parseTemplateKeeping(records[2]!.headers)).toEqual(KEEPING);
     expect((await kafka.topicAdmin().topicOffsets(deadLetters())).get(0)!.high).toBe(1);
   });
 

@@ -197,10 +197,7 @@ export class GalleryReplica {
         topic: this.topic,
         key: held.imageId,
         value: encodeTemplate(held.vector),
-        headers: templateHeaders(
-          { modelId: this.options.modelId, metadata: held.metadata, source: held.source },
-          INDEX_SOURCE,
-        ),
+        headers: templateHeaders({ modelId: this.options.modelId, ...held }, INDEX_SOURCE),
       });
     }
   }

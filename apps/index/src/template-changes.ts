@@ -1,6 +1,7 @@
 /** What a record of `gallery.templates` asks of a shard. Never throws: a record may hold anything. */
 import {
   decodeTemplate,
+  parseTemplateKeeping,
   parseTemplateRecord,
   standsForUnusable,
   templateSourceOffset,
@@ -20,7 +21,10 @@ export function templateChangeOf(record: KafkaRecord, modelId: ModelId, dimensio
     const parsed = parseTemplateRecord(record.key, record.headers);
     if (parsed.modelId === modelId) {
       const { metadata, source } = parsed;
-      return { ...place, kind: 'template', vector: decodeTemplate(record.value, dimension), metadata, source };
+      const keeping = parseTemplateKeeping(record.headers);
+      const vector = decodeTemplate(record.value, dimension);
+      const isKept = Object.keys(keeping).length > 0;
+      return { ...place, kind: 'template', vector, metadata, source, ...(isKept && { keeping }) };
     }
     return unusable('MODEL_DIFFERS');
   } catch (error) {

@@ -5,12 +5,12 @@
 import { custodyImageId, parseCustodyImage, type CustodyImage } from '#contracts/custody-image.js';
 import { partitionFor } from '#contracts/murmur2.js';
 import { encodeOutcome, outcomeHeaders } from '#contracts/outcome-record.js';
-import { encodeTemplate, templateHeaders, type TemplateKeeping } from '#contracts/template-record.js';
+import { encodeTemplate, templateHeaders } from '#contracts/template-record.js';
 import { CUSTODY_OUTCOMES, galleryTemplates } from '#contracts/topics.js';
 import { isErased, type Disposition } from '#domain/disposition.js';
 import { Refusal } from '#domain/errors.js';
 import { adviceFor, type FaceQuality } from '#domain/face-quality.js';
-import { TEMPLATE_PARTITIONS } from '#domain/gallery.js';
+import { TEMPLATE_PARTITIONS, type TemplateKeeping } from '#domain/gallery.js';
 import type { ImageId, Offset } from '#domain/ids.js';
 import type { ImageOutcome } from '#domain/image-outcome.js';
 import type { FacePool } from '#face/face-pool.js';

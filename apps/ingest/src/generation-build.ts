@@ -16,12 +16,12 @@ import {
   parseTemplateRecord,
   templateHeaders,
   templateTombstoneHeaders,
-  type TemplateKeeping,
   type TemplateRecord,
 } from '#contracts/template-record.js';
 import { galleryTemplates } from '#contracts/topics.js';
 import { isErased, type Disposition } from '#domain/disposition.js';
 import { CodedError, describeError, Refusal } from '#domain/errors.js';
+import type { TemplateKeeping } from '#domain/gallery.js';
 import { imageId, type ImageId, type ModelId } from '#domain/ids.js';
 import type { FacePool } from '#face/face-pool.js';
 import type { ProcessedFace } from '#face/face-protocol.js';

@@ -4,7 +4,7 @@
  */
 import { Refusal } from '#domain/errors.js';
 import type { FaceBox } from '#domain/face.js';
-import type { AgeBand, Sex, TemplateMetadata, TemplateSource } from '#domain/gallery.js';
+import type { AgeBand, Sex, TemplateKeeping, TemplateMetadata, TemplateSource } from '#domain/gallery.js';
 import { imageId, offset, subjectId, type ImageId, type ModelId, type Offset } from '#domain/ids.js';
 import { cloudEventHeaders, extension, type Headers } from './cloud-events.js';
 import { optional, TEXT_LENGTH_MAX } from './custody-image.js';
@@ -18,22 +18,8 @@ export interface TemplateRecord {
   readonly modelId: ModelId;
   readonly metadata: TemplateMetadata;
   readonly source: TemplateSource;
-  /** Absent when the index writes a template again: it holds none of this. */
+  /** Beside the metadata, not in it: it is nothing that a candidate shows. */
   readonly keeping?: TemplateKeeping;
-}
-
-/**
- * Why an image is held, for the register of images held. Beside the metadata, not in it: the index keeps the metadata of
- * every template in memory, and answers no question about this.
- */
-export interface TemplateKeeping {
-  readonly lawfulBasis?: string;
-  /** ISO 8601 date or instant, as the custody system gave it. */
-  readonly reviewDue?: string;
-  /** Index of the face that the template is of, among those found, from left to right. */
-  readonly face?: number;
-  /** Of a corrected image: the `custody.images` record that its photograph first came from. Inclusive. */
-  readonly photographFrom?: Offset;
 }
 
 export function templateHeaders(record: TemplateRecord, source: string): Headers {
@@ -139,11 +125,12 @@ export function templateSourceOffset(headers: Headers): Offset | undefined {
 
 /** What cannot be read of it counts as absent: the image is held all the same, and its review must not be lost. */
 export function parseTemplateKeeping(headers: Headers): TemplateKeeping {
+  const basis = extension(headers, 'lawfulbasis');
   const face = extension(headers, 'face');
   const reviewDue = extension(headers, 'reviewdue');
   const from = extension(headers, 'photographfrom');
   return {
-    ...optional('lawfulBasis', extension(headers, 'lawfulbasis')),
+    ...optional('lawfulBasis', basis !== undefined && basis.length <= TEXT_LENGTH_MAX ? basis : undefined),
     ...optional('reviewDue', dateOrInstantSchema.safeParse(reviewDue).success ? reviewDue : undefined),
     ...optional('face', face !== undefined && /^\d{1,3}$/.test(face) ? Number(face) : undefined),
     ...optional('photographFrom', from !== undefined && /^\d{1,15}$/.test(from) ? offset(from) : undefined),

@@ -27,6 +27,20 @@ export interface TemplateMetadata {
 }
 
 /**
+ * Why an image is held and what its template was made from, as the template's record says it. Whoever writes the record
+ * again needs it; no search asks for it.
+ */
+export interface TemplateKeeping {
+  readonly lawfulBasis?: string;
+  /** ISO 8601 date or instant, as the custody system gave it. */
+  readonly reviewDue?: string;
+  /** Index of the face that the template is of, among those found, from left to right. */
+  readonly face?: number;
+  /** Of a corrected image: the `custody.images` record that its photograph first came from. Inclusive. */
+  readonly photographFrom?: Offset;
+}
+
+/**
  * Where a template came from: its record on `custody.images`, whose partition equals that of the template because both
  * are keyed by imageId and have as many partitions. A later source wins over an earlier one, whatever order they
  * arrive in, and a template at or below the offset of an erasure is never applied.

@@ -2,10 +2,10 @@
  * What a shard knows of its templates beside their vectors: numbers in typed arrays, and the metadata as bytes that are
  * read when somebody asks for them, so that a million templates are no millions of objects.
  *
- * A record: the length of the subjectId (a byte), the subjectId in ASCII, and the rest of the metadata as JSON in UTF-8,
- * or nothing where there is no more. The imageId is in ./vector-store.ts.
+ * A record: the length of the subjectId (a byte), the subjectId in ASCII, and the rest of the metadata and `keeping` as
+ * JSON in UTF-8, or nothing where there is no more. The imageId is in ./vector-store.ts.
  */
-import type { TemplateMetadata } from '#domain/gallery.js';
+import type { TemplateKeeping, TemplateMetadata } from '#domain/gallery.js';
 import type { ImageId, Offset, SubjectId } from '#domain/ids.js';
 import type { GalleryEntry } from './gallery-contents.js';
 import { hashOfBytes } from './id-index.js';
@@ -15,6 +15,8 @@ import { SlotRecords } from './slot-records.js';
 /** What its length, a byte, can say; an id has 128 at most. */
 const SUBJECT_BYTES_MAX = 255;
 const NO_MORE = '{}';
+
+type More = Omit<TemplateMetadata, 'imageId' | 'subjectId'> & { readonly keeping?: TemplateKeeping };
 
 export class EntryColumns {
   #partitions = new Uint16Array(SLOTS_PER_BLOCK);
@@ -26,14 +28,14 @@ export class EntryColumns {
     return this.#partitions.length * (2 + 8 + 8) + this.#records.memoryBytes;
   }
 
-  set(slot: number, { partition, metadata, source }: GalleryEntry): void {
+  set(slot: number, { partition, metadata, source, keeping }: GalleryEntry): void {
     this.#partitions = grownFor(slot, this.#partitions, (length) => new Uint16Array(length));
     this.#sourceOffsets = grownFor(slot, this.#sourceOffsets, (length) => new Float64Array(length));
     this.#acceptedAtMs = grownFor(slot, this.#acceptedAtMs, (length) => new Float64Array(length));
     this.#partitions[slot] = partition;
     this.#sourceOffsets[slot] = source.sourceOffset;
     this.#acceptedAtMs[slot] = source.acceptedAtMs;
-    this.#records.set(slot, encodeRecord(metadata));
+    this.#records.set(slot, encodeRecord(metadata, keeping));
   }
 
   clear(slot: number): void {
@@ -45,10 +47,12 @@ export class EntryColumns {
 
   /** As it was {@link set}. @param imageId of the slot */
   entry(slot: number, imageId: ImageId): GalleryEntry {
+    const { keeping, ...more } = this.#more(slot);
     return {
       partition: this.partition(slot),
-      metadata: this.#metadata(slot, imageId),
+      metadata: { imageId, subjectId: this.subjectId(slot), ...more },
       source: { sourceOffset: this.sourceOffset(slot), acceptedAtMs: this.#acceptedAtMs[slot]! },
+      ...(keeping !== undefined && { keeping }),
     };
   }
 
@@ -97,16 +101,19 @@ export class EntryColumns {
     return start + 1 + this.#records.bufferOf(slot)[start]!;
   }
 
-  #metadata(slot: number, imageId: ImageId): TemplateMetadata {
+  #more(slot: number): More {
     const start = this.#subjectEnd(slot);
     const end = this.#records.end(slot);
-    const more = start === end ? {} : (JSON.parse(this.#records.bufferOf(slot).toString('utf8', start, end)) as object);
-    return { imageId, subjectId: this.subjectId(slot), ...more };
+    return start === end ? {} : (JSON.parse(this.#records.bufferOf(slot).toString('utf8', start, end)) as More);
   }
 }
 
-function encodeRecord({ imageId: _elsewhere, subjectId, ...more }: TemplateMetadata): Uint8Array {
+function encodeRecord(
+  { imageId: _elsewhere, subjectId, ...metadata }: TemplateMetadata,
+  keeping: TemplateKeeping | undefined,
+): Uint8Array {
   if (subjectId.length > SUBJECT_BYTES_MAX) throw new RangeError('a subjectId is longer than one can be');
+  const more: More = keeping === undefined ? metadata : { ...metadata, keeping };
   const json = JSON.stringify(more);
   const rest = json === NO_MORE ? '' : json;
   const record = Buffer.alloc(1 + subjectId.length + Buffer.byteLength(rest));

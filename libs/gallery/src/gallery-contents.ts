@@ -4,6 +4,7 @@ import type {
   GalleryFilter,
   PartitionCoverage,
   SearchMode,
+  TemplateKeeping,
   TemplateMetadata,
   TemplateSource,
   UsedMode,
@@ -14,6 +15,8 @@ export interface GalleryEntry {
   readonly partition: number;
   readonly metadata: TemplateMetadata;
   readonly source: TemplateSource;
+  /** Absent when the record said none of it. */
+  readonly keeping?: TemplateKeeping;
 }
 
 export interface HeldTemplate extends GalleryEntry {

@@ -247,7 +247,7 @@ export class GalleryShard {
   }
 
   #applyTemplate(change: TemplateChange & { kind: 'template' }, result: ApplyResult): void {
-    const { imageId, metadata, source, vector, partition } = change;
+    const { imageId, metadata, source, keeping, vector, partition } = change;
     const fault = vectorFault(vector, this.options.dimension);
     if (fault !== undefined) return this.#applyUnusable(change, fault, source.sourceOffset, result);
     if (metadata.imageId !== imageId) {
@@ -264,7 +264,7 @@ export class GalleryShard {
       this.#reportErased(imageId, result);
       return;
     }
-    const entry: GalleryEntry = { partition, metadata, source };
+    const entry: GalleryEntry = { partition, metadata, source, ...(keeping !== undefined && { keeping }) };
     if (slot !== undefined && this.#isSameTemplate(slot, entry, vector)) {
       this.templates.replaceEntry(slot, entry);
       this.#suppressAsDisposed(imageId, slot, source.sourceOffset);

@@ -33,6 +33,11 @@ it('gives back an entry as it came, to the last attribute', () => {
       faceBox: { left: -0.5, top: 1e-9, right: 170.25, bottom: 2 ** 40 },
       embeddingNorm: 0.1 + 0.2,
     }),
+    {
+      ...entryOf('c', 's', { sex: 'female' }),
+      keeping: { lawfulBasis: 'PACE 1984 s.64A', reviewDue: '2030-01-01', face: 2, photographFrom: offset(7) },
+    },
+    { ...entryOf('d', 's'), keeping: { reviewDue: '2030-01-01' } },
   ];
   for (const entry of entries) {
     const slot = templates.insert(entry, vector);

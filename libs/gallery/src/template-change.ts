@@ -1,5 +1,5 @@
 /** What a shard is told to do by its log, and what it answers. */
-import type { TemplateMetadata, TemplateSource } from '#domain/gallery.js';
+import type { TemplateKeeping, TemplateMetadata, TemplateSource } from '#domain/gallery.js';
 import type { ImageId, Offset } from '#domain/ids.js';
 import type { UnusableImage } from './unusable-images.js';
 
@@ -17,6 +17,7 @@ export type TemplateChange = {
       readonly vector: Float32Array;
       readonly metadata: TemplateMetadata;
       readonly source: TemplateSource;
+      readonly keeping?: TemplateKeeping;
     }
   | { readonly kind: 'tombstone' }
   /** A record that could not be decoded; `sourceOffset` where it says at least that. */

@@ -4,16 +4,11 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from 'vitest';
 import { partitionFor } from '#contracts/murmur2.js';
-import {
-  encodeTemplate,
-  templateHeaders,
-  templateTombstoneHeaders,
-  type TemplateKeeping,
-} from '#contracts/template-record.js';
+import { encodeTemplate, templateHeaders, templateTombstoneHeaders } from '#contracts/template-record.js';
 import { desiredTopics, galleryTemplates } from '#contracts/topics.js';
 import { codeOf } from '#domain/codes-for-tests.js';
 import type { Disposition } from '#domain/disposition.js';
-import { TEMPLATE_PARTITIONS, type TemplateMetadata } from '#domain/gallery.js';
+import { TEMPLATE_PARTITIONS, type TemplateKeeping, type TemplateMetadata } from '#domain/gallery.js';
 import type { HeldImage } from '#domain/held-image.js';
 import type { ImageId, ModelId, Offset, SubjectId } from '#domain/ids.js';
 import type { KafkaClient } from '#kafka/kafka-client.js';
