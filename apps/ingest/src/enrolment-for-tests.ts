@@ -130,12 +130,9 @@ export class EnrolmentForTests {
 
   followDispositions(): DispositionFollower {
     const erased = new ErasedImages(this.images, this.publisher, silentLog);
-    return new DispositionFollower(
-      this.kafka,
-      silentLog,
-      (error) => void this.fatal.push(error),
-      (changes) => erased.apply(changes.filter(({ imageId }) => imageId.includes(this.tag))),
-    );
+    const follower = new DispositionFollower(this.kafka, silentLog, (error) => void this.fatal.push(error));
+    follower.onChange((changes) => erased.apply(changes.filter(({ imageId }) => imageId.includes(this.tag))));
+    return follower;
   }
 
   /** Publishes a record and waits for the one outcome that it has. */

@@ -215,7 +215,7 @@ describe.runIf(fetched)('a null on the images’ topic', () => {
       expect(await ingest.storedOf(enrolled)).toBeDefined();
       const woken = ingest.followDispositions();
       await woken.start();
-      expect(await ingest.storedOf(enrolled)).toBeUndefined();
+      await eventually(async () => expect(await ingest.storedOf(enrolled)).toBeUndefined());
       await woken.close();
     });
 

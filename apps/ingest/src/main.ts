@@ -99,7 +99,8 @@ async function main(): Promise<void> {
 
   const erasedImages = new ErasedImages(images, publisher, log);
   shutdown.before('erased-images', () => erasedImages.close());
-  const dispositions = new DispositionFollower(kafka, log, fatal, (changes) => erasedImages.apply(changes));
+  const dispositions = new DispositionFollower(kafka, log, fatal);
+  dispositions.onChange((changes) => erasedImages.apply(changes));
   dispositions.onChange((changes) => freedMemory.noticed(changes));
   await dispositions.start();
   health.fulfilled('dispositions');
