@@ -2,7 +2,14 @@
  * What the gallery should hold, as plainly as can be: a map of what is enrolled, a map of what a disposition says, and a
  * double-precision look at every template for each search.
  */
-import { erasedThrough, isErased, isSuppressed, mergeDisposition, type Disposition } from '#domain/disposition.js';
+import {
+  erasedSince,
+  erasedThrough,
+  isErased,
+  isSuppressed,
+  mergeDisposition,
+  type Disposition,
+} from '#domain/disposition.js';
 import { TEMPLATE_PARTITIONS } from '#domain/gallery.js';
 import { offset, type ImageId, type Offset } from '#domain/ids.js';
 import { GalleryDigest } from '#gallery/gallery-digest.js';
@@ -98,7 +105,7 @@ export class GalleryOracle {
     if ((this.enrolled.get(imageId)?.sourceOffset ?? Infinity) <= through) this.enrolled.delete(imageId);
     const missing = this.missing.get(imageId);
     if (missing === undefined) return;
-    const isOlder = disposition.kind === 'erased' && Date.parse(disposition.since) >= missing.atMs;
+    const isOlder = Date.parse(erasedSince(disposition) ?? '') >= missing.atMs;
     if (missing.sourceOffset === undefined ? isOlder : missing.sourceOffset <= through) this.missing.delete(imageId);
   }
 }

@@ -140,9 +140,6 @@ export class GalleryScene {
 
   restrict(): void {
     const image = this.#anyImage();
-    // Which erasure is of a record that names no source is told by time, which a restriction after it hides.
-    const missing = this.oracle.missing.get(image);
-    if (missing !== undefined && missing.sourceOffset === undefined) return;
     this.#dispose(
       image,
       this.random() < 0.5 ? 'restricted' : 'retired',
@@ -161,8 +158,7 @@ export class GalleryScene {
   /** A record that nobody can use: of another model, of another length, not normalised, without its headers. */
   async enrolUnusable(): Promise<void> {
     const image = this.#anyImage();
-    const kind = this.oracle.dispositions.get(image)?.kind;
-    const isNamed = this.random() < 0.5 || kind === 'restricted' || kind === 'retired';
+    const isNamed = this.random() < 0.5;
     await this.followAll();
     const sourceOffset = this.#takeSource(image);
     const good = this.#enrolmentOf(image, sourceOffset);

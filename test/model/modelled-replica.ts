@@ -11,8 +11,8 @@ import { FaultyDisk } from '#gallery/faulty-disk-for-tests.js';
 import { packChanges, type SnapshotReport, type WorkerAnswer } from '#gallery/shard-protocol.js';
 import { ShardWork } from '#gallery/shard-work.js';
 import type { ShardLayout } from '#gallery/snapshot-manifest.js';
-import type { ApplyResult } from '#gallery/template-change.js';
 import { partitionsByWorker } from '../../apps/index/src/shard-layout.js';
+import { OwedRepairs, type Repairs } from '../../apps/index/src/owed-repairs.js';
 import { templateChangeOf } from '../../apps/index/src/template-changes.js';
 import type { GalleryLog } from './gallery-log.js';
 
@@ -32,6 +32,7 @@ export class ModelledReplica {
   #handled = new Map<number, Offset>();
   readonly #dispositions = new Map<ImageId, Disposition>();
   #dispositionsRead = 0;
+  #owed = new OwedRepairs();
   #work: ShardWork | undefined;
 
   /** @param folder of its snapshots; not there yet */
@@ -65,6 +66,7 @@ export class ModelledReplica {
       0,
     );
     this.#work = work;
+    this.#owed = new OwedRepairs();
     this.#handled = new Map(restored.nextOffsets);
     this.notices.push(...restored.notices);
     this.#dispositions.clear();
@@ -88,7 +90,7 @@ export class ModelledReplica {
 
   /** @throws Failure SNAPSHOT_… */
   snapshot(): Promise<SnapshotReport> {
-    return this.#worker.snapshot({ handledTo: this.#handled, occasion: 'always' });
+    return this.#worker.snapshot({ handledTo: this.#owed.handledTo(this.#handled), occasion: 'always' });
   }
 
   search(probe: Float32Array, k: number, mode: 'exact' | 'approximate'): WorkerAnswer {
@@ -146,11 +148,15 @@ export class ModelledReplica {
     const nextOffset = last === undefined ? this.log.end(partition) : offset(last.offset + 1);
     const changes = records.map((record) => templateChangeOf(record, this.log.modelId, this.dimension));
     const result = await this.#worker.apply({ ...packChanges(changes), advance: [{ partition, nextOffset }] });
-    this.#putRight(result);
+    this.#owed.note(partition, records, result);
+    if (nextOffset >= this.log.end(partition)) {
+      this.#putRight(this.#owed.due(partition));
+      this.#owed.settle(partition);
+    }
     this.#handled.set(partition, nextOffset);
   }
 
-  #putRight({ resurrections, staleOverwrites, unusableOverwrites }: ApplyResult): void {
+  #putRight({ resurrections, staleOverwrites, unusableOverwrites }: Repairs): void {
     for (const { imageId, ...unusable } of unusableOverwrites) {
       const headers = templateUnusableHeaders(imageId, unusable, '/model');
       this.log.append(imageId, Buffer.alloc(0), headers);

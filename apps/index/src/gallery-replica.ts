@@ -33,6 +33,7 @@ import type { Publisher } from '#kafka/publisher.js';
 import type { Log } from '#platform/log.js';
 import type { IndexMetrics } from '#platform/metrics.js';
 import { addSpansOfRecords } from '#platform/spans.js';
+import { OwedRepairs, type Repairs } from './owed-repairs.js';
 import { templateChangeOf } from './template-changes.js';
 
 export const INDEX_SOURCE = '/custody-face-search/index';
@@ -40,6 +41,7 @@ export const INDEX_SOURCE = '/custody-face-search/index';
 interface Worker {
   readonly host: ShardHost;
   readonly partitions: readonly number[];
+  readonly owed: OwedRepairs;
   reader: LogReader | undefined;
 }
 
@@ -79,7 +81,7 @@ export class GalleryReplica {
       host.onExit((error) => this.onFatal(error));
       for (const notice of host.restored.notices) this.log.warn('snapshot-notice', { notice });
       this.log.info('snapshot-restored', { worker: options.layout.worker, templates: host.restored.templates });
-      this.workers.push({ host, partitions: options.partitions, reader: undefined });
+      this.workers.push({ host, partitions: options.partitions, owed: new OwedRepairs(), reader: undefined });
     }
   }
 
@@ -141,7 +143,13 @@ export class GalleryReplica {
       this.observeFreshness(changes);
       addSpansOfRecords(batch.records, startedMs);
     }
-    await this.putRight(worker, result, batch.records);
+    await this.reportUnusable(result, batch.records);
+    if (result.resurrections.length > 0) this.options.onErasedRead?.();
+    worker.owed.note(batch.partition, batch.records, result);
+    if (batch.nextOffset >= batch.highWatermark) {
+      await this.putRight(worker, worker.owed.due(batch.partition));
+      worker.owed.settle(batch.partition);
+    }
     // The shard has its copy. These would be there until the collector comes by.
     for (const { value } of batch.records) value?.fill(0);
     for (const change of changes) if (change.kind === 'template') change.vector.fill(0);
@@ -155,8 +163,7 @@ export class GalleryReplica {
     }
   }
 
-  /** The log keeps a key's last record: where a late or unusable one came last, the right one is written again. */
-  private async putRight(worker: Worker, result: ApplyResult, records: readonly KafkaRecord[]): Promise<void> {
+  private async reportUnusable(result: ApplyResult, records: readonly KafkaRecord[]): Promise<void> {
     for (const bad of result.unusable) {
       const record = records.find((candidate) => candidate.offset === bad.offset);
       if (record !== undefined && standsForUnusable(record.headers) !== undefined) continue;
@@ -168,7 +175,11 @@ export class GalleryReplica {
         );
       }
     }
-    for (const { imageId, ...unusable } of result.unusableOverwrites) {
+  }
+
+  /** The log keeps a key's last record: where a late or unusable one came last, the right one is written again. */
+  private async putRight(worker: Worker, due: Repairs): Promise<void> {
+    for (const { imageId, ...unusable } of due.unusableOverwrites) {
       this.metrics.galleryRepairsTotal.inc({ kind: 'unusable' });
       this.log.warn('unusable-template-overwritten', { action: 'put back that the image is missing' });
       await this.publisher.publish({
@@ -178,8 +189,7 @@ export class GalleryReplica {
         headers: templateUnusableHeaders(imageId, unusable, INDEX_SOURCE),
       });
     }
-    if (result.resurrections.length > 0) this.options.onErasedRead?.();
-    for (const imageId of result.resurrections) {
+    for (const imageId of due.resurrections) {
       this.metrics.galleryRepairsTotal.inc({ kind: 'tombstone' });
       this.log.warn('template-of-erased-image', { action: 'tombstone put back' });
       await this.publisher.publish({
@@ -189,8 +199,8 @@ export class GalleryReplica {
         headers: templateTombstoneHeaders(imageId, INDEX_SOURCE),
       });
     }
-    if (result.staleOverwrites.length === 0) return;
-    for (const held of await worker.host.republishable(result.staleOverwrites)) {
+    if (due.staleOverwrites.length === 0) return;
+    for (const held of await worker.host.republishable(due.staleOverwrites)) {
       this.metrics.galleryRepairsTotal.inc({ kind: 'template' });
       this.log.warn('template-overwritten', { action: 'the one that is held put back' });
       await this.publisher.publish({
@@ -254,12 +264,13 @@ export class GalleryReplica {
   /** @returns whether every wanted worker's state is on disk now; what failed is logged and counted */
   async snapshot(reason: string, isWanted: (worker: number) => boolean = () => true): Promise<boolean> {
     let written = true;
-    for (const [index, { host, reader }] of this.workers.entries()) {
+    for (const [index, { host, reader, owed }] of this.workers.entries()) {
       if (!isWanted(index)) continue;
       const shard = `${this.options.shard}.${index}`;
       try {
         // Not past a record whose repair or dead letter is still to be published: only the log remembers those.
-        const report = await host.snapshot(reader?.nextOffsets(), reason === 'shutdown' ? 'worthwhile' : 'always');
+        const handled = reader && owed.handledTo(reader.nextOffsets());
+        const report = await host.snapshot(handled, reason === 'shutdown' ? 'worthwhile' : 'always');
         this.setSnapshotProblem(index, undefined);
         if ('skipped' in report) {
           this.log[report.skipped === 'unchanged' ? 'debug' : 'info']('snapshot-skipped', { shard, reason, ...report });

@@ -18,6 +18,7 @@ export const dispositionSchema = z.object({
   reason: z.string(),
   sourceOffset: offsetSchema,
   erasedThrough: offsetSchema.optional(),
+  erasedSince: instantSchema.optional(),
   directionId: z.string().optional(),
   lifts: z.string().optional(),
 });

@@ -4,15 +4,18 @@ import type { ImageId, Offset } from './ids.js';
 
 const at = (n: number): Offset => n as Offset;
 
+const ERASED_SINCE = '2025-06-01T00:00:00.000Z';
+
+/** A suppression is later than the erasure that it carries. */
 function disposition(kind: Disposition['kind'], sourceOffset: number, erased?: number): Disposition {
   return {
     imageId: 'image-1' as ImageId,
     kind,
-    since: '2026-01-01T00:00:00.000Z',
+    since: kind === 'erased' ? ERASED_SINCE : '2026-01-01T00:00:00.000Z',
     authority: 'a',
     reason: 'r',
     sourceOffset: at(sourceOffset),
-    ...(erased !== undefined && { erasedThrough: at(erased) }),
+    ...(erased !== undefined && { erasedThrough: at(erased), erasedSince: ERASED_SINCE }),
   };
 }
 

@@ -20,6 +20,8 @@ export interface Disposition {
   readonly sourceOffset: Offset;
   /** For `restricted` and `retired`: an erasure of the same image that is still in force. Inclusive. */
   readonly erasedThrough?: Offset;
+  /** ISO 8601: the `since` of that erasure. Absent in records of before it was said. */
+  readonly erasedSince?: string;
   /** The direction that it follows from, which alone may lift it; absent when it was decided elsewhere. */
   readonly directionId?: string;
   /**
@@ -33,6 +35,11 @@ export interface Disposition {
 export function erasedThrough(disposition: Disposition | undefined): Offset | undefined {
   if (disposition === undefined) return undefined;
   return disposition.kind === 'erased' ? disposition.sourceOffset : disposition.erasedThrough;
+}
+
+/** When the erasure that is in force was decided, ISO 8601; undefined when there is none, or it is not said. */
+export function erasedSince(disposition: Disposition | undefined): string | undefined {
+  return disposition?.kind === 'erased' ? disposition.since : disposition?.erasedSince;
 }
 
 /** Whether what came from this source offset must be destroyed, and never be applied again. */
@@ -63,15 +70,21 @@ export function mergeDisposition(known: Disposition | undefined, next: Dispositi
   if (next === null) {
     if (before === undefined) return undefined;
     if (known.kind === 'erased') return known;
-    const { erasedThrough: _carried, ...rest } = known;
-    return { ...rest, kind: 'erased', sourceOffset: before };
+    const { erasedThrough: _bound, erasedSince: since, ...rest } = known;
+    return { ...rest, kind: 'erased', sourceOffset: before, ...(since !== undefined && { since }) };
   }
   const after = erasedThrough(next);
   const isWider = after !== undefined && (before === undefined || after > before);
-  const bound = isWider ? after : before;
-  if (next.kind !== 'erased') return bound === undefined ? next : { ...next, erasedThrough: bound };
+  if (next.kind !== 'erased') return before === undefined || isWider ? next : carrying(next, known);
   if (!isWider) return known;
-  return known.kind === 'erased' ? next : { ...known, erasedThrough: after };
+  return known.kind === 'erased' ? next : carrying(known, next);
+}
+
+/** The suppression with the erasure that the other one is or carries, in place of its own. */
+function carrying({ erasedSince: _own, ...suppression }: Disposition, other: Disposition): Disposition {
+  const through = erasedThrough(other)!;
+  const since = erasedSince(other);
+  return { ...suppression, erasedThrough: through, ...(since !== undefined && { erasedSince: since }) };
 }
 
 /**

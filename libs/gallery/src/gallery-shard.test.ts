@@ -212,6 +212,60 @@ describe.each(['exact', 'approximate'] as const)('GalleryShard, searched in %s m
     expect(shard.coverage()[0]).toMatchObject({ unusable: 1 });
   });
 
+  it('says of the last record of an image alone what the log must be told again', () => {
+    const shard = createShard();
+    shard.setDisposition(imageId('a'), disposition('a', 'erased', 6));
+    const result = shard.apply(template('a', 5, face(1)));
+    expect(result.resurrections).toEqual(['a']);
+    shard.apply(template('b', 7, face(2)), result);
+    expect(result.resurrections).toEqual(['a']);
+    shard.apply(tombstone('a'), result);
+    expect(result.resurrections).toEqual([]);
+    shard.apply(template('a', 9, face(1)), result);
+    shard.apply(template('a', 5, face(1)), result);
+    expect(result).toMatchObject({ resurrections: [], staleOverwrites: ['a'] });
+    shard.apply(template('a', 9, face(1)), result);
+    expect(result).toMatchObject({ staleOverwrites: [], unusableOverwrites: [] });
+  });
+
+  it('knows why an image is held also when its record is written again without', () => {
+    const shard = createShard();
+    const keeping = { reviewDue: '2030-01-01', lawfulBasis: 'PACE 1984 s.64A' };
+    const keepingOf = () => shard.templateOf(imageId('a'))?.keeping;
+    shard.apply({ ...template('a', 10, face(1)), keeping });
+    shard.apply(template('a', 10, face(1)));
+    expect(keepingOf()).toEqual(keeping);
+    shard.apply({ ...template('a', 10, face(2)), keeping: { reviewDue: '2031-01-01' } });
+    expect(keepingOf()).toEqual({ ...keeping, reviewDue: '2031-01-01' });
+    shard.apply(template('a', 11, face(2)));
+    expect(keepingOf()).toBeUndefined();
+  });
+
+  it('goes on counting an image as unusable when an earlier record is put back behind the one that says so', () => {
+    const shard = createShard();
+    shard.apply(unusable('a', { timestampMs: 200, sourceOffset: offset(58) }));
+    expect(shard.apply(unusable('a', { timestampMs: 100 }))).toMatchObject({
+      unusableOverwrites: [{ imageId: 'a', timestampMs: 200, sourceOffset: 58 }],
+    });
+    const since = new Date(150).toISOString();
+    shard.setDisposition(imageId('a'), { ...disposition('a', 'erased', 40), since });
+    expect(shard.coverage()[0]).toMatchObject({ unusable: 1 });
+  });
+
+  it('tells whether an unusable record is erased by when the erasure was decided, not what carries it', () => {
+    const shard = createShard();
+    shard.apply(unusable('a', { timestampMs: 100 }));
+    const erasedAt = (ms: number): Disposition => ({
+      ...disposition('a', 'restricted', 50, 40),
+      erasedSince: new Date(ms).toISOString(),
+    });
+    shard.setDisposition(imageId('a'), erasedAt(50));
+    shard.setDisposition(imageId('a'), null);
+    expect(shard.coverage()[0]).toMatchObject({ unusable: 1 });
+    shard.setDisposition(imageId('a'), erasedAt(150));
+    expect(shard.unusableCount).toBe(0);
+  });
+
   it('takes an unusable record for erased by its source or, where it names none, by its time', () => {
     const erasedAt = Date.parse('2026-01-01T00:00:00Z');
     const cases: [Parameters<typeof unusable>[1], number][] = [

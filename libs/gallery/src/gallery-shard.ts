@@ -12,7 +12,7 @@
  * - Whatever happens to a record, its partition's next offset moves past it.
  */
 import { isErased, isSuppressed, type Disposition } from '#domain/disposition.js';
-import { Refusal } from '#domain/errors.js';
+import { Failure, Refusal } from '#domain/errors.js';
 import type { SearchMode } from '#domain/gallery.js';
 import { isImageId, type ImageId, type Offset } from '#domain/ids.js';
 import type {
@@ -79,9 +79,14 @@ export class GalleryShard {
     return this.#erasures;
   }
 
-  /** Changes one record's worth, and adds what happened to `result`. @throws Failure SHARD_FULL, with nothing changed */
+  /**
+   * Changes one record's worth, and adds what happened to `result`; what the log was to be told of the image because of
+   * an earlier record is left out there, as that one is not its last any more. A shard without room counts a new image as
+   * one that cannot be used.
+   */
   apply(change: TemplateChange, result: ApplyResult = emptyApplyResult()): ApplyResult {
     this.#requirePartition(change.partition);
+    forgetRepairsOf(change.imageId, result);
     switch (change.kind) {
       case 'template':
         this.#applyTemplate(change, result);
@@ -196,6 +201,12 @@ export class GalleryShard {
     return { imageId, vector: this.store.vector(slot).slice(), ...this.templates.entry(slot) };
   }
 
+  /** What the log may be told again: not what is erased, and only waits to be destroyed. */
+  republishable(imageId: ImageId): HeldTemplate | undefined {
+    const held = this.templateOf(imageId);
+    return held && isErased(this.#dispositions.get(imageId), held.source.sourceOffset) ? undefined : held;
+  }
+
   /** In order. */
   *heldSlots(): Generator<number> {
     for (let slot = 0; slot < this.store.slotEnd; slot++) if (!this.store.isFree(slot)) yield slot;
@@ -264,14 +275,18 @@ export class GalleryShard {
       this.#reportErased(imageId, result);
       return;
     }
-    const entry: GalleryEntry = { partition, metadata, source, ...(keeping !== undefined && { keeping }) };
+    // A record may have been written again without why the image is held, by those who did not know.
+    const isAgain = slot !== undefined && source.sourceOffset === this.templates.sourceOffset(slot);
+    const before = isAgain ? this.templates.entry(slot).keeping : undefined;
+    const kept = before === undefined ? keeping : { ...before, ...keeping };
+    const entry: GalleryEntry = { partition, metadata, source, ...(kept !== undefined && { keeping: kept }) };
     if (slot !== undefined && this.#isSameTemplate(slot, entry, vector)) {
       this.templates.replaceEntry(slot, entry);
       this.#suppressAsDisposed(imageId, slot, source.sourceOffset);
     } else {
-      // Asked for first, so that a full shard keeps the template that it has.
-      this.templates.ensureRoomForOneMore();
+      // The slot that goes is the one that is taken: a full shard can still replace what it has.
       if (slot !== undefined) this.#remove(slot);
+      else if (!this.#hasRoom()) return this.#applyUnusable(change, 'SHARD_FULL', source.sourceOffset, result);
       this.#suppressAsDisposed(imageId, this.templates.insert(entry, vector), source.sourceOffset);
     }
     this.#unusable.delete(imageId);
@@ -307,6 +322,12 @@ export class GalleryShard {
       return;
     }
     const image = { partition, sourceOffset, timestampMs };
+    const known = this.#unusable.get(imageId);
+    if (known !== undefined && known.timestampMs > timestampMs) {
+      // Somebody who had not read of the later one has put the earlier one back behind it.
+      result.unusableOverwrites.push({ imageId, ...known });
+      return;
+    }
     if (!coversUnusable(disposition, image)) this.#unusable.set(imageId, image, disposition);
     else if (sourceOffset !== undefined) this.#reportErased(imageId, result);
   }
@@ -337,6 +358,17 @@ export class GalleryShard {
     return true;
   }
 
+  /** One image that is missing and said is better than a shard that ends at its record, at each start again. */
+  #hasRoom(): boolean {
+    try {
+      this.templates.ensureRoomForOneMore();
+      return true;
+    } catch (error) {
+      if (error instanceof Failure && error.code === 'SHARD_FULL') return false;
+      throw error;
+    }
+  }
+
   #isExact(mode: SearchMode): boolean {
     switch (mode) {
       case 'exact':
@@ -350,5 +382,14 @@ export class GalleryShard {
 
   #requirePartition(partition: number): void {
     if (!this.#nextOffsets.has(partition)) throw new RangeError(`partition ${partition} is not of this shard`);
+  }
+}
+
+function forgetRepairsOf(image: ImageId, result: ApplyResult): void {
+  const isOther = (other: ImageId): boolean => other !== image;
+  if (result.resurrections.length > 0) result.resurrections = result.resurrections.filter(isOther);
+  if (result.staleOverwrites.length > 0) result.staleOverwrites = result.staleOverwrites.filter(isOther);
+  if (result.unusableOverwrites.length > 0) {
+    result.unusableOverwrites = result.unusableOverwrites.filter(({ imageId }) => isOther(imageId));
   }
 }

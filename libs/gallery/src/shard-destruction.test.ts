@@ -1,5 +1,5 @@
 /** What a shard says of what is erased: whether it is in memory or in files still. */
-import { mkdtemp, readdir, readFile, rm } from 'node:fs/promises';
+import { cp, mkdtemp, readdir, readFile, rename, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
@@ -120,6 +120,45 @@ describe('a shard, of what is erased', () => {
     await host.snapshot();
     expect(await destruction()).toBe('done');
     expect(await isInFiles(template(1).vector)).toBe(false);
+  });
+
+  it('needs one while there is an older snapshot that should be gone, because it was put back', async () => {
+    await host.apply([template(1), template(2)], []);
+    await host.snapshot();
+    await cp(join(base, '1'), join(base, 'kept'), { recursive: true });
+    await host.setDispositions([disposition(1, 'erased')]);
+    await host.snapshot();
+    await host.apply([template(3)], []);
+    await host.snapshot();
+    expect(await destruction()).toBe('done');
+    await host.close({ snapshot: false });
+    await rename(join(base, 'kept'), join(base, '1'));
+    host = await start();
+    await host.setDispositions([disposition(1, 'erased')]);
+    expect(await destruction()).toBe('needs-snapshot');
+    await host.snapshot();
+    expect(await isInFiles(template(1).vector)).toBe(false);
+    expect(await destruction()).toBe('done');
+  });
+
+  it('needs none because of the snapshot before the newest, which is kept in case that one is damaged', async () => {
+    await host.apply([template(1)], []);
+    await host.snapshot();
+    await host.apply([template(2)], []);
+    await host.snapshot();
+    await host.close({ snapshot: false });
+    host = await start();
+    await host.setDispositions([disposition(7, 'erased')]);
+    expect(await destruction()).toBe('done');
+  });
+
+  it('hands out nothing that is erased, to be written again, while it waits to be destroyed', async () => {
+    await host.apply([template(1), template(2)], []);
+    const snapshot = host.snapshot();
+    const erasing = host.setDispositions([disposition(1, 'erased')]);
+    const held = await host.republishable([id(1), id(2)]);
+    expect(held.map(({ imageId }) => imageId)).toEqual([id(2)]);
+    await Promise.all([snapshot, erasing]);
   });
 
   it('needs one while a file that could not be used is set aside', async () => {

@@ -104,7 +104,6 @@ export class ShardHost {
    * Resolves when all of it can be searched. Batches are taken in the order of the calls; searches go on in between.
    *
    * @param advance where to go on reading, past what compaction removed; applied after the changes
-   * @throws Failure SHARD_FULL: the changes before the one that did not fit are in
    */
   apply(changes: readonly TemplateChange[], advance: readonly PartitionAdvance[]): Promise<ApplyResult> {
     const packed = packChanges(changes);

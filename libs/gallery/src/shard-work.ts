@@ -72,7 +72,7 @@ export class ShardWork {
   #written: WrittenState | undefined;
   /**
    * Files may hold what a disposition erases: the template was in memory, or something that is gone since the newest
-   * snapshot may have been it, or snapshots are set aside and nobody knows what those hold. The next one replaces all.
+   * snapshot may have been it, or there are other snapshots and nobody knows what those hold. The next one replaces all.
    */
   #erasedInFiles = false;
   /** Jobs in the queue that destroy what is erased, or replace the files that may hold it. */
@@ -88,7 +88,7 @@ export class ShardWork {
     private readonly snapshots: SnapshotFolder,
     private shard: GalleryShard,
     restored: Pick<WrittenState, 'atMs' | 'sizeBytes'> | undefined,
-    private hasSetAside: boolean,
+    private hasUnknownFiles: boolean,
     private readonly onBug: (error: unknown) => void,
     private readonly quietMs: number,
   ) {
@@ -113,13 +113,13 @@ export class ShardWork {
     const { clusterId, modelId, dimension, layout, partitions, snapshotFolder } = options;
     const identity = { clusterId, modelId, dimension, layout, partitions };
     const snapshots = new SnapshotFolder(fs, snapshotFolder, identity);
-    const { shard, sequence, written, notices } = await snapshots.restore(() => new GalleryShard(options));
+    const { shard, sequence, previous, written, notices } = await snapshots.restore(() => new GalleryShard(options));
     const work = new ShardWork(
       options,
       snapshots,
       shard,
       written,
-      await snapshots.hasSetAside(sequence),
+      await snapshots.hasOthers([sequence, previous]),
       onBug,
       quietMs,
     );
@@ -144,7 +144,7 @@ export class ShardWork {
     for (const { imageId, disposition } of items) {
       const isHeld = this.shard.setDisposition(imageId, disposition, 'later');
       if (isHeld) erased.push(imageId);
-      const mayHaveBeenHeld = this.hasSetAside || this.#hasForgottenSinceWritten(this.shard);
+      const mayHaveBeenHeld = this.hasUnknownFiles || this.#hasForgottenSinceWritten(this.shard);
       const isErasure = erasedThrough(disposition ?? undefined) !== undefined;
       if (isHeld || (isErasure && mayHaveBeenHeld && this.#isOfThisShard(imageId))) this.#erasedInFiles = true;
     }
@@ -202,7 +202,7 @@ export class ShardWork {
       try {
         const report = await this.snapshots.write(this.shard, nextOffsets, replacesOlder);
         this.#written = { revision, erasures, whole, atMs: Date.now(), templates, sizeBytes: report.sizeBytes };
-        this.hasSetAside &&= !replacesOlder;
+        this.hasUnknownFiles &&= !replacesOlder;
         this.#changes -= changes;
         const durationMs = performance.now() - startMs;
         this.#writeMsPerByte = durationMs / this.snapshots.neededBytes(this.shard);
@@ -241,7 +241,7 @@ export class ShardWork {
   }
 
   republishable(imageIds: readonly ImageId[]): HeldTemplate[] {
-    return imageIds.map((imageId) => this.shard.templateOf(imageId)).filter((held) => held !== undefined);
+    return imageIds.map((imageId) => this.shard.republishable(imageId)).filter((held) => held !== undefined);
   }
 
   /** When all that is queued by now is done. */
@@ -265,7 +265,7 @@ export class ShardWork {
       this.#recall.drop();
       this.shard = new GalleryShard(this.options);
       this.shard.takeDispositionsFrom(before);
-      this.hasSetAside = true;
+      this.hasUnknownFiles = true;
       if (this.#hasForgottenSinceWritten(before)) this.#erasedInFiles = true;
       this.#written = undefined;
     });

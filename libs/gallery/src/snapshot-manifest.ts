@@ -45,6 +45,8 @@ export interface SnapshotManifest extends SnapshotIdentity {
   readonly unusable: number;
   /** Absent when nothing was in the graph. */
   readonly graph?: GraphFacts;
+  /** The one before it, which was kept; any other beside it is of unknown content. Null when none was. */
+  readonly previous: number | null;
   /** Whether older snapshots hold templates that are erased by now, so that they must go. */
   readonly replacesOlder: boolean;
   readonly files: readonly FileFacts[];

@@ -67,6 +67,8 @@ export interface WrittenSnapshot {
 export interface RestoredSnapshot {
   /** Undefined when there was none to use; the shard is empty then. */
   readonly sequence: number | undefined;
+  /** The one before it, when that was to be kept. */
+  readonly previous: number | undefined;
   /** When the one that was used was written, and what its files have. */
   readonly written: { readonly atMs: number; readonly sizeBytes: number } | undefined;
   readonly shard: GalleryShard;
@@ -140,14 +142,15 @@ export class SnapshotFolder {
           await this.#removeOlder(sequence, true).catch(unless('an older snapshot could not be removed'));
         }
         const sizeBytes = manifest.files.reduce((sum, file) => sum + file.sizeBytes, 0);
-        return { sequence, written: { atMs: Date.parse(manifest.createdAt), sizeBytes }, shard, notices };
+        const written = { atMs: Date.parse(manifest.createdAt), sizeBytes };
+        return { sequence, previous: manifest.previous ?? undefined, written, shard, notices };
       } catch (error) {
         const code = error instanceof CodedError ? error.code : 'SNAPSHOT_UNREADABLE';
         notices.push(`snapshot ${sequence} set aside: ${code}`);
         await this.#setAside(sequence, code).catch(unless(`snapshot ${sequence} could not be set aside`));
       }
     }
-    return { sequence: undefined, written: undefined, shard: createShard(), notices };
+    return { sequence: undefined, previous: undefined, written: undefined, shard: createShard(), notices };
   }
 
   /** Sets all aside, when they turn out to be of another log. @param code in capitals */
@@ -157,11 +160,16 @@ export class SnapshotFolder {
     for (const sequence of sequences) await this.#setAside(sequence, code).catch(() => {});
   }
 
-  /** Whether there are files that nobody will restore from, and whose content is not known. @param used a sequence */
-  async hasSetAside(used: number | undefined): Promise<boolean> {
+  /**
+   * Whether there are files that nobody will restore from, and whose content is not known: set aside, not removed though
+   * it was to be, or put there by hand.
+   *
+   * @param known sequences of what was restored from, and of the one before it
+   */
+  async hasOthers(known: readonly (number | undefined)[]): Promise<boolean> {
     try {
       const names = await this.fs.list(this.base);
-      return names.some((name) => !/^\d+$/.test(name) || used === undefined || Number(name) > used);
+      return names.some((name) => !/^\d+$/.test(name) || !known.includes(Number(name)));
     } catch {
       return true;
     }
@@ -187,6 +195,7 @@ export class SnapshotFolder {
     const { fs, base } = this;
     await this.#removeTemporary();
     const sequence = 1 + (await this.#lastSequence());
+    const previous = replacesOlder ? null : ((await this.#sequences()).at(-1) ?? null);
     const folder = `${base}/tmp-${sequence}`;
     await fs.makeFolder(folder);
     const needed = this.neededBytes(shard);
@@ -218,6 +227,7 @@ export class SnapshotFolder {
       slotEnd: shard.store.slotEnd,
       unusable: unusable.length,
       ...(hasGraph && { graph }),
+      previous,
       replacesOlder,
       files,
     };

@@ -5,7 +5,7 @@
  * An image leaves by a usable record, by a tombstone, or by an erasure that covers its record. One that a disposition
  * keeps out of searches stays known and is not counted: nothing that should be searched is missing.
  */
-import { isErased, isSuppressed, type Disposition } from '#domain/disposition.js';
+import { erasedSince, isErased, isSuppressed, type Disposition } from '#domain/disposition.js';
 import type { ImageId, Offset } from '#domain/ids.js';
 
 export interface UnusableImage {
@@ -79,5 +79,6 @@ export class UnusableImages {
  */
 export function coversUnusable(disposition: Disposition | undefined, image: UnusableImage): boolean {
   if (image.sourceOffset !== undefined) return isErased(disposition, image.sourceOffset);
-  return disposition?.kind === 'erased' && Date.parse(disposition.since) >= image.timestampMs;
+  const since = erasedSince(disposition);
+  return since !== undefined && Date.parse(since) >= image.timestampMs;
 }
