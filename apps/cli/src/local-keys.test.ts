@@ -1,7 +1,7 @@
-import { mkdtemp, readdir, readFile, rm, stat } from 'node:fs/promises';
+import { mkdtemp, readdir, readFile, rm, stat, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { decodeJwt, type JSONWebKeySet } from 'jose';
+import { decodeJwt, exportJWK, generateKeyPair, type JSONWebKeySet } from 'jose';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { NoteSigner, openNote, parseVerifierKey } from '#audit/signed-note.js';
 import { codeOfAsync } from '#domain/codes-for-tests.js';
@@ -41,6 +41,42 @@ describe('the keys of a local installation', () => {
     const first = await keysOf();
     await ensureLocalKeys(settings);
     expect(await keysOf()).toEqual(first);
+  });
+
+  it('stay beside those that somebody has added, with what was said of them', async () => {
+    await ensureLocalKeys(settings);
+    const before = JSON.parse(await readFile(settings.ASSERTION_JWKS, 'utf8')) as JSONWebKeySet;
+    const [query, suite] = before.keys;
+    const { publicKey } = await generateKeyPair('EdDSA');
+    const third = { ...(await exportJWK(publicKey)), kid: 'records-system', purposes: ['erasure'] };
+    const changed = { note: 'of the force', keys: [{ ...suite, purposes: ['retrospective-search'] }, third] };
+    await writeFile(settings.ASSERTION_JWKS, JSON.stringify(changed));
+    await ensureLocalKeys(settings);
+    const setNow = async (): Promise<unknown> => JSON.parse(await readFile(settings.ASSERTION_JWKS, 'utf8'));
+    expect(await setNow()).toEqual({ note: 'of the force', keys: [...changed.keys, query] });
+    await ensureLocalKeys(settings);
+    expect(await setNow()).toEqual({ note: 'of the force', keys: [...changed.keys, query] });
+    await writeFile(settings.ASSERTION_JWKS, JSON.stringify(before));
+  });
+
+  it('are not written over a set that cannot be read', async () => {
+    await ensureLocalKeys(settings);
+    const before = await readFile(settings.AUTH_JWKS, 'utf8');
+    for (const text of ['not JSON', '{"keys":1}']) {
+      await writeFile(settings.AUTH_JWKS, text);
+      expect(await codeOfAsync(() => ensureLocalKeys(settings))).toBe('JWKS_UNREADABLE');
+      expect(await readFile(settings.AUTH_JWKS, 'utf8')).toBe(text);
+    }
+    await writeFile(settings.AUTH_JWKS, before);
+  });
+
+  it('that are made anew, because the private one is gone, are good at once', async () => {
+    await ensureLocalKeys(settings);
+    await rm(join(home, 'keys', 'issuer.jwk.json'));
+    await ensureLocalKeys(settings);
+    const tokens = new TokenVerifier(await openJwks(settings.AUTH_JWKS), settings.AUTH_ISSUER, settings.AUTH_AUDIENCE);
+    const token = await signLocalToken(settings, ['officer'], 'PC1');
+    expect((await tokens.verify(`Bearer ${token}`)).id).toBe('PC1');
   });
 
   it('are readable by their owner only, and no private part is in what is published', async () => {

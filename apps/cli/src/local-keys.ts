@@ -4,9 +4,9 @@
  */
 import { randomBytes } from 'node:crypto';
 import { existsSync } from 'node:fs';
-import { appendFile, mkdir, readFile, writeFile } from 'node:fs/promises';
+import { appendFile, mkdir, readFile, rename, writeFile } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
-import { exportJWK, generateKeyPair, importJWK, SignJWT, type JWK } from 'jose';
+import { createLocalJWKSet, exportJWK, generateKeyPair, importJWK, SignJWT, type JSONWebKeySet, type JWK } from 'jose';
 import { makeSignerKey } from '#audit/signed-note.js';
 import { Failure } from '#domain/errors.js';
 import type { Role } from '#domain/identity.js';
@@ -23,7 +23,7 @@ function keyFile(settings: Settings, name: string): string {
   return join(settings.DATA_DIR, 'keys', name);
 }
 
-/** Makes what is missing and leaves what is there. */
+/** Makes what is missing and leaves what is there. @throws Failure JWKS_UNREADABLE */
 export async function ensureLocalKeys(settings: Settings): Promise<void> {
   await mkdir(join(settings.DATA_DIR, 'keys'), { recursive: true, mode: 0o700 });
   if (!existsSync(settings.IMAGE_STORE_KEY_FILE)) {
@@ -31,13 +31,10 @@ export async function ensureLocalKeys(settings: Settings): Promise<void> {
     await writeSecret(settings.IMAGE_STORE_KEY_FILE, randomBytes(32).toString('base64'));
   }
   await ensureSealKey(settings);
-  const issuer = await ensureKeyPair(keyFile(settings, 'issuer.jwk.json'), 'local-issuer');
-  await writeFile(keyFile(settings, 'issuer.jwks.json'), JSON.stringify({ keys: [issuer] }, null, 2));
-  const systems = [];
+  await ensureKeyPair(keyFile(settings, 'issuer.jwk.json'), 'local-issuer', keyFile(settings, 'issuer.jwks.json'));
   for (const system of LOCAL_SYSTEMS) {
-    systems.push(await ensureKeyPair(keyFile(settings, `${system}.jwk.json`), system));
+    await ensureKeyPair(keyFile(settings, `${system}.jwk.json`), system, keyFile(settings, 'systems.jwks.json'));
   }
-  await writeFile(keyFile(settings, 'systems.jwks.json'), JSON.stringify({ keys: systems }, null, 2));
 }
 
 /** @throws Failure LOCAL_ISSUER_MISSING */
@@ -69,17 +66,39 @@ async function ensureSealKey(settings: Settings): Promise<void> {
   await writeSecret(signerFile, signerKey);
 }
 
-/** @returns the public key */
-async function ensureKeyPair(file: string, kid: string): Promise<JWK> {
-  if (!existsSync(file)) {
-    const { privateKey } = await generateKeyPair(ALGORITHM, { extractable: true });
-    await writeSecret(
-      file,
-      JSON.stringify({ ...(await exportJWK(privateKey)), kid, alg: ALGORITHM, use: 'sig' }, null, 2),
-    );
+/** The private key, and its public half in the set, which others may have added keys and `purposes` to. */
+async function ensureKeyPair(file: string, kid: string, setFile: string): Promise<void> {
+  if (existsSync(file)) {
+    const { d: _private, ...publicKey } = JSON.parse(await readFile(file, 'utf8')) as JWK;
+    const set = await readKeySet(setFile);
+    // One that is there may be another than the private key's: whoever replaced it knows why.
+    if (!set.keys.some((key) => key.kid === kid)) await publish(setFile, set, publicKey);
+    return;
   }
-  const { d: _private, ...publicKey } = JSON.parse(await readFile(file, 'utf8')) as JWK;
-  return publicKey;
+  const { privateKey, publicKey } = await generateKeyPair(ALGORITHM, { extractable: true });
+  const named = { kid, alg: ALGORITHM, use: 'sig' };
+  // Those who verify come first, beside a key whose private half is lost.
+  await publish(setFile, await readKeySet(setFile), { ...(await exportJWK(publicKey)), ...named });
+  await writeSecret(file, JSON.stringify({ ...(await exportJWK(privateKey)), ...named }, null, 2));
+}
+
+/** @throws Failure JWKS_UNREADABLE */
+async function readKeySet(file: string): Promise<JSONWebKeySet> {
+  if (!existsSync(file)) return { keys: [] };
+  try {
+    const set = JSON.parse(await readFile(file, 'utf8')) as JSONWebKeySet;
+    createLocalJWKSet(set);
+    return set;
+  } catch (cause) {
+    throw new Failure('JWKS_UNREADABLE', `The public keys in ${file} cannot be read.`, false, { cause });
+  }
+}
+
+/** As a whole: a service that reads it meanwhile sees the set before or the one after. */
+async function publish(file: string, set: JSONWebKeySet, key: JWK): Promise<void> {
+  const temporary = `${file}.${process.pid}.tmp`;
+  await writeFile(temporary, `${JSON.stringify({ ...set, keys: [...set.keys, key] }, null, 2)}\n`, { flush: true });
+  await rename(temporary, file);
 }
 
 async function writeSecret(file: string, text: string): Promise<void> {

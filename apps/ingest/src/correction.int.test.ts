@@ -3,7 +3,7 @@ import type { CustodyImage } from '#contracts/custody-image.js';
 import { decodeTemplate, parseTemplateKeeping } from '#contracts/template-record.js';
 import { CUSTODY_IMAGES } from '#contracts/topics.js';
 import { sameFace } from '#domain/face.js';
-import type { ImageId, SubjectId } from '#domain/ids.js';
+import type { ImageId, Offset, SubjectId } from '#domain/ids.js';
 import type { ImageOutcome } from '#domain/image-outcome.js';
 import { decodeImage, openPixels } from '#face/decode.js';
 import { eventually } from '#testkit/kafka-test-helpers.js';
@@ -114,8 +114,40 @@ describe.runIf(fetched)('a correction: the photograph that is held, enrolled aga
   it('that is delivered twice has the same effect', async () => {
     const first = await ingest.submitImage(held(ingest.newId()), ingest.portrait);
     const second = await correct(first);
+    expect(await ingest.storedOf(first)).toBeUndefined();
     const { template: _template, ...again } = (await redelivered(second)) as ImageOutcome & { outcome: 'enrolled' };
     expect(second).toMatchObject({ ...again, at: second.at });
+  });
+
+  it('is none where another photograph comes with the header of one: that is refused, and what is held stays', async () => {
+    const first = await ingest.submitImage(held(ingest.newId()), ingest.portrait);
+    const correctionOf = first.source.offset;
+    for (const more of [{ correctionOf }, { correctionOf, photographFrom: 0 as Offset }]) {
+      const copied = image(first.imageId, { subjectId: right, face: 1, ...more });
+      const refused = await ingest.submitImage(copied, ingest.group);
+      expect(refused).toMatchObject({ outcome: 'refused', code: 'BAD_METADATA' });
+      expect(await ingest.storedOf(refused)).toBeUndefined();
+    }
+    expect(await ingest.storedOf(first)).toBeDefined();
+    expect(ingest.templatesOf(first.imageId)).toHaveLength(1);
+  });
+
+  it('alone may say which record its photograph first came from', async () => {
+    const first = await ingest.submitImage(held(ingest.newId()), ingest.portrait);
+    for (const bytes of [ingest.group, (await ingest.storedOf(first))!]) {
+      const copied = image(first.imageId, { subjectId: right, face: 0, photographFrom: 0 as Offset });
+      const refused = await ingest.submitImage(copied, bytes);
+      expect(refused).toMatchObject({ outcome: 'refused', code: 'BAD_METADATA' });
+    }
+    expect(await ingest.storedOf(first)).toBeDefined();
+  });
+
+  it('of what is gone does not come in by another photograph either, and says that it is superseded', async () => {
+    const id = ingest.newId();
+    const copied = image(id, { subjectId: right, correctionOf: 0 as Offset, photographFrom: 0 as Offset });
+    const outcome = await ingest.submitImage(copied, ingest.portrait);
+    expect(outcome).toMatchObject({ outcome: 'superseded', by: 'later-image' });
+    expect(await ingest.storedOf(outcome)).toBeUndefined();
   });
 
   /** The group takes a record up again whose offset was not stored. */

@@ -99,8 +99,14 @@ export class Enrolment {
 
   private async enrol(id: ImageId, record: KafkaRecord, bytes: Buffer): Promise<Result> {
     const image = parseCustodyImage(id, record.headers);
+    if (image.photographFrom !== undefined && image.correctionOf === undefined) {
+      throw notACorrection(
+        'photographfrom',
+        'Only a correction, which has ce_correctionof, may say ce_photographfrom.',
+      );
+    }
     if (isErased(this.dispositionOf(id), record.offset)) return { outcome: 'superseded', by: 'erasure' };
-    if (image.correctionOf !== undefined && !(await this.isStillHeld(id, image.correctionOf, record.offset))) {
+    if (image.correctionOf !== undefined && !(await this.isStillHeld(id, image.correctionOf, record.offset, bytes))) {
       const erased = isErased(this.dispositionOf(id), image.correctionOf);
       return { outcome: 'superseded', by: erased ? 'erasure' : 'later-image' };
     }
@@ -179,10 +185,25 @@ export class Enrolment {
    * Whether what a correction corrects is the latest in the image store still, or, when it is delivered again, the
    * corrected image is. Erased or replaced since, it must not come back: records of an image are handled in their order,
    * to their end; and what is replaced may be kept, by a hold.
+   *
+   * A correction sends the stored photograph itself. Whatever else has the header has copied it: taken for a correction,
+   * another photograph would be shown as the one that earlier searches saw.
+   *
+   * @throws Refusal BAD_METADATA
    */
-  private async isStillHeld(id: ImageId, correctionOf: Offset, own: Offset): Promise<boolean> {
+  private async isStillHeld(id: ImageId, correctionOf: Offset, own: Offset, bytes: Buffer): Promise<boolean> {
     const latest = await this.images.latestImage(id);
-    return latest === correctionOf || latest === own;
+    if (latest !== correctionOf && latest !== own) return false;
+    const corrected = await this.images.get(custodyImageName(id, correctionOf));
+    // Deleted by the first delivery, which has compared them; or erased just now.
+    if (corrected === undefined) return latest === own;
+    const isSame = corrected.equals(bytes);
+    corrected.fill(0);
+    if (isSame) return true;
+    throw notACorrection(
+      'correctionof',
+      'Only this system says ce_correctionof, of the photograph that is held, and this is another: send it without.',
+    );
   }
 
   private async stage<T>(name: string, run: () => Promise<T>): Promise<T> {
@@ -193,6 +214,10 @@ export class Enrolment {
       end();
     }
   }
+}
+
+function notACorrection(name: 'correctionof' | 'photographfrom', text: string): Refusal {
+  return new Refusal('BAD_METADATA', text, { header: `ce_${name}` });
 }
 
 /** @throws Refusal QUALITY_TOO_LOW, before anything is kept */

@@ -46,6 +46,18 @@ export function isKeyed(topic: string): boolean {
   return !UNKEYED.includes(topic);
 }
 
+/** What says whose clock a record's timestamp is. */
+export const TIMESTAMP_TYPE = 'message.timestamp.type';
+const ASSERTED: readonly string[] = [CUSTODY_IMAGES, SEARCHES_REQUESTS];
+
+/**
+ * Whether its records carry signed assertions, whose age is judged at the record's timestamp. That has to be the broker's:
+ * with one of the producer's choosing, an assertion that was read once would be good for ever.
+ */
+export function isAsserted(topic: string): boolean {
+  return ASSERTED.includes(topic);
+}
+
 /** Searches are spread over this many partitions, each with one owner among the query replicas. */
 export const SEARCH_PARTITIONS = 12;
 export const REPLY_PARTITIONS = 12;
@@ -123,7 +135,7 @@ export function desiredTopics(options: {
     ...keep(MINUTE_MS),
     'segment.ms': '10000',
     'file.delete.delay.ms': '0',
-    'message.timestamp.type': 'LogAppendTime',
+    [TIMESTAMP_TYPE]: 'LogAppendTime',
   };
 
   const templates = galleryTemplates(options.modelId);
@@ -133,7 +145,7 @@ export function desiredTopics(options: {
       ...image,
       'cleanup.policy': 'compact,delete',
       'retention.ms': String(7 * DAY_MS),
-      'message.timestamp.type': 'LogAppendTime',
+      [TIMESTAMP_TYPE]: 'LogAppendTime',
     }),
     topic(CUSTODY_DISPOSITIONS, TEMPLATE_PARTITIONS, compacted),
     topic(CUSTODY_DIRECTIONS, 1, compacted),
@@ -147,13 +159,13 @@ export function desiredTopics(options: {
       ...keep(HOUR_MS),
       ...image,
       'segment.ms': String(10 * MINUTE_MS),
-      'message.timestamp.type': 'LogAppendTime',
+      [TIMESTAMP_TYPE]: 'LogAppendTime',
     }),
-    topic(SEARCHES_COMMANDS, SEARCH_PARTITIONS, { ...keep(7 * DAY_MS), 'message.timestamp.type': 'LogAppendTime' }),
+    topic(SEARCHES_COMMANDS, SEARCH_PARTITIONS, { ...keep(7 * DAY_MS), [TIMESTAMP_TYPE]: 'LogAppendTime' }),
     topic(SEARCHES_EVENTS, SEARCH_PARTITIONS, compacted),
     // One partition: its order is the order in which decisions count.
-    topic(GOVERNANCE_DECISIONS, 1, { ...forEver, 'message.timestamp.type': 'LogAppendTime' }),
-    topic(AUDIT_LOG, 1, { ...forEver, 'message.timestamp.type': 'LogAppendTime' }),
+    topic(GOVERNANCE_DECISIONS, 1, { ...forEver, [TIMESTAMP_TYPE]: 'LogAppendTime' }),
+    topic(AUDIT_LOG, 1, { ...forEver, [TIMESTAMP_TYPE]: 'LogAppendTime' }),
     topic(AUDIT_ENTRIES, AUDIT_ENTRY_PARTITIONS, compacted),
     topic(AUDIT_CHECKPOINTS, 1, forEver),
     topic(deadLetters(CUSTODY_IMAGES), 1, keep(7 * DAY_MS)),

@@ -1,8 +1,20 @@
 import { createHmac } from 'node:crypto';
+import { once } from 'node:events';
 import { mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
+import { createServer } from 'node:http';
+import type { AddressInfo } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { exportJWK, exportSPKI, generateKeyPair, importJWK, SignJWT, type CryptoKey } from 'jose';
+import {
+  createRemoteJWKSet,
+  exportJWK,
+  exportSPKI,
+  generateKeyPair,
+  importJWK,
+  SignJWT,
+  type CryptoKey,
+  type JWTHeaderParameters,
+} from 'jose';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { codeOfAsync } from '#domain/codes-for-tests.js';
 import {
@@ -127,6 +139,22 @@ describe('a bearer token', () => {
     const token = await sign(claims());
     expect(await codeOfAsync(() => away.verify(`Bearer ${token}`))).toBe('IDENTITY_UNAVAILABLE');
   });
+
+  it('signed with either of two keys of one name is good, and with a third is not', async () => {
+    const other = await makeKey('issuer-next');
+    const { keys } = JSON.parse(await readFile(join(folder, 'issuer.jwks'), 'utf8')) as { keys: object[] };
+    const file = join(folder, 'issuer-both.jwks');
+    await writeFile(file, JSON.stringify({ keys: [...keys, { ...other.publicJwk, kid: 'issuer' }] }));
+    const both = new TokenVerifier(await openJwks(file), ISSUER, AUDIENCE);
+    const codeFor = async (by: CryptoKey, payload = claims()): Promise<string | undefined> => {
+      const token = await sign(payload, by);
+      return codeOfAsync(() => both.verify(`Bearer ${token}`));
+    };
+    expect(await codeFor(key)).toBeUndefined();
+    expect(await codeFor(other.privateKey)).toBeUndefined();
+    expect(await codeFor(other.privateKey, claims({ aud: 'payroll' }))).toBe('TOKEN_INVALID');
+    expect(await codeFor(strangerKey)).toBe('TOKEN_INVALID');
+  });
 });
 
 describe('the public keys', () => {
@@ -136,6 +164,40 @@ describe('the public keys', () => {
       expect(await codeOfAsync(() => openJwks(location)), location).toBe('JWKS_UNREADABLE');
     }
     expect(await codeOfAsync(() => AssertionSigner.open(join(folder, 'none.json')))).toBe('SIGNING_KEY_UNREADABLE');
+  });
+
+  it('are waited for, and nobody is refused, while their address answers with something else', async () => {
+    let answer = JSON.stringify({ status: 'maintenance' });
+    const server = createServer((_, response) => response.end(answer)).listen(0, '127.0.0.1');
+    await once(server, 'listening');
+    const address = new URL(`http://127.0.0.1:${(server.address() as AddressInfo).port}/jwks`);
+    const erasure = await suite.sign({
+      purpose: 'erasure',
+      subject: 'dpo-1',
+      role: 'data-protection',
+      imageId: 'img-1',
+      authority: 'DPA 2018 s.47',
+      reason: 'acquitted',
+    });
+    const bearer = await sign(claims());
+    const remoteAssertions = new AssertionVerifier(createRemoteJWKSet(address));
+    const remoteTokens = new TokenVerifier(createRemoteJWKSet(address), ISSUER, AUDIENCE);
+    const codes = async (): Promise<(string | undefined)[]> => [
+      await codeOfAsync(() => remoteAssertions.verify(erasure, Date.now())),
+      await codeOfAsync(() => remoteTokens.verify(`Bearer ${bearer}`)),
+    ];
+    try {
+      for (const page of [answer, '[]', '<p>Back soon.</p>']) {
+        answer = page;
+        expect(await codes(), page).toEqual(['IDENTITY_UNAVAILABLE', 'IDENTITY_UNAVAILABLE']);
+      }
+      const texts = ['systems.jwks', 'issuer.jwks'].map((name) => readFile(join(folder, name), 'utf8'));
+      const sets = (await Promise.all(texts)).map((text) => JSON.parse(text) as { keys: object[] });
+      answer = JSON.stringify({ keys: sets.flatMap(({ keys }) => keys) });
+      expect(await codes()).toEqual([undefined, undefined]);
+    } finally {
+      server.close();
+    }
   });
 });
 
@@ -204,6 +266,49 @@ describe('an assertion', () => {
     expect(await codeFor('retrospective-search, erasure', erasure)).toBe('ASSERTION_INVALID');
   });
 
+  it('signed with the old or the new key of a system is good while both are there, each for its own purposes', async () => {
+    const next = await makeKey('custody-suite-next');
+    const { keys } = JSON.parse(await readFile(join(folder, 'systems.jwks'), 'utf8')) as { keys: object[] };
+    const replacing = { ...next.publicJwk, kid: 'custody-suite', purposes: ['erasure'] };
+    const file = join(folder, 'replaced.jwks');
+    for (const both of [
+      [...keys, replacing],
+      [replacing, ...keys],
+    ]) {
+      await writeFile(file, JSON.stringify({ keys: both }));
+      const verifier = new AssertionVerifier(await openJwks(file));
+      const codeFor = async (system: string, payload: Claims): Promise<string | undefined> => {
+        const jws = await signAs(system, payload, { alg: 'EdDSA', kid: 'custody-suite' });
+        return codeOfAsync(() => verifier.verify(jws, Date.now()));
+      };
+      const { subject, ...asked } = search;
+      const searchClaims = { ...asked, sub: subject, iss: 'custody-suite', iat: nowSeconds() };
+      expect(await codeFor('custody-suite', erasureClaims())).toBeUndefined();
+      expect(await codeFor('custody-suite', searchClaims)).toBeUndefined();
+      expect(await codeFor('custody-suite-next', erasureClaims())).toBeUndefined();
+      expect(await codeFor('custody-suite-next', searchClaims)).toBe('ASSERTION_INVALID');
+      expect(await codeFor('stranger', erasureClaims())).toBe('ASSERTION_INVALID');
+    }
+  });
+
+  it('that does not name its key is refused, also where there is only one', async () => {
+    const { keys } = JSON.parse(await readFile(join(folder, 'systems.jwks'), 'utf8')) as { keys: { kid: string }[] };
+    const only = keys.filter(({ kid }) => kid === 'custody-suite');
+    const file = join(folder, 'only.jwks');
+    for (const purposes of [undefined, ['retrospective-search']]) {
+      await writeFile(file, JSON.stringify({ keys: only.map((jwk) => ({ ...jwk, purposes })) }));
+      const verifier = new AssertionVerifier(await openJwks(file));
+      for (const iss of ['', 'custody-suite']) {
+        const jws = await signAs('custody-suite', { ...erasureClaims(), iss }, { alg: 'EdDSA' });
+        expect(await codeOfAsync(() => verifier.verify(jws, Date.now()))).toBe('ASSERTION_INVALID');
+      }
+    }
+    await writeFile(file, JSON.stringify({ keys: only.map((jwk) => ({ ...jwk, kid: '' })) }));
+    const nameless = new AssertionVerifier(await openJwks(file));
+    const jws = await signAs('custody-suite', { ...erasureClaims(), iss: '' }, { alg: 'EdDSA', kid: '' });
+    expect(await codeOfAsync(() => nameless.verify(jws, Date.now()))).toBe('ASSERTION_INVALID');
+  });
+
   it('of a system that is not known is refused', async () => {
     const stranger = await AssertionSigner.open(join(folder, 'stranger.json'));
     expect(await codeOfAsync(async () => assertions.verify(await stranger.sign(erasure), Date.now()))).toBe(
@@ -238,8 +343,12 @@ describe('an assertion', () => {
     return { ...rest, sub: subject, iss: 'custody-suite', iat: nowSeconds() };
   }
 
-  async function signAs(kid: string, payload: Claims): Promise<string> {
+  async function signAs(
+    kid: string,
+    payload: Claims,
+    header: JWTHeaderParameters = { alg: 'EdDSA', kid },
+  ): Promise<string> {
     const jwk = JSON.parse(await readFile(join(folder, `${kid}.json`), 'utf8')) as Parameters<typeof importJWK>[0];
-    return new SignJWT(payload).setProtectedHeader({ alg: 'EdDSA', kid }).sign(await importJWK(jwk));
+    return new SignJWT(payload).setProtectedHeader(header).sign(await importJWK(jwk));
   }
 });

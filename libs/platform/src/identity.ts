@@ -4,6 +4,7 @@
  */
 import { readFile } from 'node:fs/promises';
 import {
+  compactVerify,
   createLocalJWKSet,
   createRemoteJWKSet,
   importJWK,
@@ -14,6 +15,7 @@ import {
   type JWK,
   type JWTPayload,
   type JWTVerifyGetKey,
+  type JWTVerifyOptions,
 } from 'jose';
 import { z } from 'zod';
 import { Failure, Refusal, describeError } from '#domain/errors.js';
@@ -27,8 +29,11 @@ export const TOKEN_LIFETIME_SECONDS_MAX = 15 * 60;
 export const ASSERTION_AGE_SECONDS_MAX = 5 * 60;
 const CLOCK_SKEW_SECONDS = 5;
 
+/** Finds the key that a header means; `jwks` is the set as it was last read, undefined before the first time. */
+export type PublicKeys = JWTVerifyGetKey & { readonly jwks: () => JSONWebKeySet | undefined };
+
 /** @param location an https URL, or the path of a JWKS file */
-export async function openJwks(location: string): Promise<JWTVerifyGetKey> {
+export async function openJwks(location: string): Promise<PublicKeys> {
   if (/^https:\/\//.test(location)) return createRemoteJWKSet(new URL(location));
   try {
     return createLocalJWKSet(JSON.parse(await readFile(location, 'utf8')) as JSONWebKeySet);
@@ -46,11 +51,11 @@ export class TokenVerifier {
     private readonly audience: string,
   ) {}
 
-  /** @throws Refusal TOKEN_REQUIRED, TOKEN_INVALID */
+  /** @throws Refusal TOKEN_REQUIRED, TOKEN_INVALID; Failure IDENTITY_UNAVAILABLE */
   async verify(authorization: string | undefined): Promise<Actor> {
     const token = /^Bearer +(\S+)$/i.exec(authorization ?? '')?.[1];
     if (token === undefined) throw new Refusal('TOKEN_REQUIRED', 'Send a bearer token in the Authorization header.');
-    const payload = await verifySignature(token, this.keys, {
+    const { payload } = await verifySignature(token, this.keys, {
       issuer: this.issuer,
       audience: this.audience,
       requiredClaims: ['sub', 'exp', 'iat'],
@@ -68,40 +73,67 @@ export class TokenVerifier {
   }
 }
 
-async function verifySignature(
-  token: string,
-  keys: JWTVerifyGetKey,
-  options: { issuer?: string; audience?: string; requiredClaims: string[]; maxTokenAge?: number; currentDate?: Date },
-): Promise<JWTPayload & { readonly kid: string }> {
+interface Verified {
+  readonly payload: JWTPayload;
+  readonly kid: string | undefined;
+}
+
+async function verifySignature(token: string, keys: JWTVerifyGetKey, options: JWTVerifyOptions): Promise<Verified> {
   try {
-    const { payload, protectedHeader } = await jwtVerify(token, keys, {
+    const { payload, protectedHeader } = await verifyWithAny(token, keys, {
       algorithms: ALGORITHMS,
       clockTolerance: CLOCK_SKEW_SECONDS,
       ...options,
     });
-    return { ...payload, kid: protectedHeader.kid ?? '' };
-  } catch (error) {
-    if (isUnreachable(error)) {
-      throw new Failure('IDENTITY_UNAVAILABLE', 'The issuer’s keys cannot be fetched.', true, { cause: error });
-    }
-    throw new Refusal(
-      'TOKEN_INVALID',
-      'The token is not valid here: wrong issuer, audience, signature or time.',
-      undefined,
-      {
-        cause: error,
-      },
-    );
+    return { payload, kid: protectedHeader.kid };
+  } catch (cause) {
+    if (cause instanceof Failure) throw cause;
+    const text = 'The token is not valid here: wrong issuer, audience, signature or time.';
+    throw new Refusal('TOKEN_INVALID', text, undefined, { cause });
   }
 }
 
-/** jose tells a slow issuer apart; one that refuses the connection or answers with an error is fetch's or its own. */
-function isUnreachable(error: unknown): boolean {
-  return (
-    error instanceof joseErrors.JWKSTimeout ||
-    (error instanceof joseErrors.JOSEError && error.code === 'ERR_JOSE_GENERIC') ||
-    (error instanceof TypeError && error.message === 'fetch failed')
-  );
+/** Several keys fit a header while one replaces another: a system's new key has the name of the old one. */
+async function verifyWithAny(
+  token: string,
+  keys: JWTVerifyGetKey,
+  options: JWTVerifyOptions,
+): ReturnType<typeof jwtVerify> {
+  try {
+    return await jwtVerify(token, lookedUpIn(keys), options);
+  } catch (error) {
+    if (!(error instanceof joseErrors.JWKSMultipleMatchingKeys)) throw error;
+    let failed: unknown = keysUnavailable(error);
+    for await (const key of error) {
+      try {
+        return await jwtVerify(token, key, options);
+      } catch (cause) {
+        failed = cause;
+      }
+    }
+    throw failed;
+  }
+}
+
+/**
+ * That the set has no such key is the sender's fault. Whatever else keeps one from being found (an issuer that is away, a
+ * maintenance page where the set should be, a key that is none) is not, and passes.
+ */
+function lookedUpIn(keys: JWTVerifyGetKey): JWTVerifyGetKey {
+  return async (header, token) => {
+    try {
+      return await keys(header, token);
+    } catch (error) {
+      if (error instanceof joseErrors.JWKSNoMatchingKey || error instanceof joseErrors.JWKSMultipleMatchingKeys) {
+        throw error;
+      }
+      throw keysUnavailable(error);
+    }
+  };
+}
+
+function keysUnavailable(cause: unknown): Failure {
+  return new Failure('IDENTITY_UNAVAILABLE', 'The issuer’s keys cannot be fetched, or not be used.', true, { cause });
 }
 
 /** What a system swears to. `subject` is the person on whose behalf it acts. */
@@ -186,25 +218,18 @@ export interface VerifiedAssertion {
 }
 
 export class AssertionVerifier {
-  constructor(private readonly keys: JWTVerifyGetKey) {}
+  constructor(private readonly keys: PublicKeys) {}
 
   /**
    * @param judgedAtMs when the record reached the log: an assertion is judged then, not when it is read
-   * @throws Refusal ASSERTION_INVALID
+   * @throws Refusal ASSERTION_INVALID; Failure IDENTITY_UNAVAILABLE
    */
   async verify(jws: string | undefined, judgedAtMs: number): Promise<VerifiedAssertion> {
     if (jws === undefined) throw new Refusal('ASSERTION_INVALID', 'The record carries no signed assertion.');
-    let payload: JWTPayload & { readonly kid: string };
-    try {
-      payload = await verifySignature(jws, this.keys, {
-        requiredClaims: ['sub', 'iat', 'iss'],
-        currentDate: new Date(judgedAtMs),
-      });
-    } catch (error) {
-      if (error instanceof Failure) throw error;
-      throw new Refusal('ASSERTION_INVALID', 'The assertion’s signature is not valid.', undefined, { cause: error });
-    }
-    if (payload.iss !== payload.kid) {
+    const { payload, kid } = await this.verifySignature(jws, judgedAtMs);
+    // Without a name the only key there is would fit, and what that key is for be found under no name.
+    if (!kid) throw new Refusal('ASSERTION_INVALID', 'The assertion’s header does not name its key (kid).');
+    if (payload.iss !== kid) {
       throw new Refusal('ASSERTION_INVALID', 'The assertion is signed with another system’s key than it names.');
     }
     const ageSeconds = judgedAtMs / 1000 - payload.iat!;
@@ -215,21 +240,44 @@ export class AssertionVerifier {
     if (!parsed.success) {
       throw new Refusal('ASSERTION_INVALID', `The assertion is incomplete: ${describeError(parsed.error)}`);
     }
-    if (!this.mayAssert(payload.kid, parsed.data.purpose)) {
-      throw new Refusal(
-        'ASSERTION_INVALID',
-        `The key of ${payload.kid} is not for the purpose ${parsed.data.purpose}.`,
-      );
+    if (!(await this.mayAssert(jws, kid, parsed.data.purpose))) {
+      throw new Refusal('ASSERTION_INVALID', `The key of ${kid} is not for the purpose ${parsed.data.purpose}.`);
     }
-    return { system: payload.iss, assertion: parsed.data as Assertion };
+    return { system: kid, assertion: parsed.data as Assertion };
   }
 
-  /** A key that names its `purposes` is good for those alone: a phone system's is none for erasures. */
-  private mayAssert(kid: string, purpose: Assertion['purpose']): boolean {
-    const { jwks } = this.keys as JWTVerifyGetKey & { jwks?: () => JSONWebKeySet | undefined };
-    const purposes = (jwks?.()?.keys.find((key) => key.kid === kid) as Record<string, unknown> | undefined)?.[
-      'purposes'
-    ];
-    return purposes === undefined || (Array.isArray(purposes) && purposes.includes(purpose));
+  private async verifySignature(jws: string, judgedAtMs: number): Promise<Verified> {
+    try {
+      return await verifySignature(jws, this.keys, {
+        requiredClaims: ['sub', 'iat', 'iss'],
+        currentDate: new Date(judgedAtMs),
+      });
+    } catch (cause) {
+      if (cause instanceof Failure) throw cause;
+      throw new Refusal('ASSERTION_INVALID', 'The assertion’s signature is not valid.', undefined, { cause });
+    }
+  }
+
+  /**
+   * A key that names its `purposes` is good for those alone: a phone system's is none for erasures. Of several keys of
+   * one name it is the one that signed; jose does not say from which member of the set a key was made, so it is sought.
+   */
+  private async mayAssert(jws: string, kid: string, purpose: Assertion['purpose']): Promise<boolean> {
+    const named = (this.keys.jwks()?.keys ?? []).filter((key) => key.kid === kid);
+    for (const key of named) {
+      const { purposes } = key as Record<string, unknown>;
+      const isGood = purposes === undefined || (Array.isArray(purposes) && purposes.includes(purpose));
+      if (isGood && (await isSignedWith(key, jws))) return true;
+    }
+    return false;
+  }
+}
+
+async function isSignedWith(key: JWK, jws: string): Promise<boolean> {
+  try {
+    await compactVerify(jws, createLocalJWKSet({ keys: [key] }), { algorithms: ALGORITHMS });
+    return true;
+  } catch {
+    return false;
   }
 }
