@@ -134,12 +134,15 @@ export async function serveHttp(
     readonly portSetting: string;
     readonly log: Log;
     readonly configure?: (app: NestExpressApplication) => unknown;
+    /** False where handlers read bodies themselves: else small ones are read, before it is known who asks. */
+    readonly parsesBodies?: boolean;
     readonly closeMsMax?: number;
   },
 ): Promise<{ url: string; stop: (health: Health, drainSeconds: number) => Promise<void> }> {
   const app = await NestFactory.create<NestExpressApplication>(module, {
     logger: nestLogger(options.log),
     abortOnError: false,
+    bodyParser: options.parsesBodies ?? true,
   });
   app.disable('x-powered-by');
   app.useGlobalFilters(new ProblemFilter(options.log));
