@@ -180,7 +180,7 @@ const images = program.command('images').description('the images that are held, 
 images
   .command('export')
   .description('what became of every image (role data-protection; itself audited)')
-  .requiredOption('--out <file>', 'CSV when its name ends so, else JSON lines')
+  .requiredOption('--out <file>', 'a new file: CSV when its name ends so, else JSON lines')
   .action((options: { out: string }) => exportImages(readSettings(), options));
 
 const audit = program.command('audit').description('copy, verify and end the retention of the audit');
