@@ -1,5 +1,5 @@
 /** CSV as RFC 4180 has it, a row at a time. */
-import { TextFile } from './text-file.js';
+import { TextFile, type WriteFlag } from './text-file.js';
 
 export type CsvCell = string | number | null | undefined;
 
@@ -8,12 +8,12 @@ export class CsvFile {
   private readonly file: TextFile;
   private readonly head: string;
 
-  /** Replaces what is there. */
   constructor(
     readonly path: string,
     columns: readonly string[],
+    flags: WriteFlag = 'w',
   ) {
-    this.file = new TextFile(path);
+    this.file = new TextFile(path, flags);
     this.head = csvRow(columns);
   }
 

@@ -14,18 +14,23 @@ const COLUMNS = [
   ...['force', 'custodyReference', 'capturedAt', 'lawfulBasis', 'reviewDue'],
 ] as const;
 
-/** @param options.out a new file: CSV when its name ends so, else JSON lines */
+/**
+ * @param options.out a new file: CSV when its name ends so, else JSON lines
+ * @throws EEXIST when there is such a file, which is left as it is; what {@link imageExport} throws
+ */
 export async function exportImages(settings: Settings, options: { readonly out: string }): Promise<void> {
   const isCsv = options.out.toLowerCase().endsWith('.csv');
-  const file = isCsv ? new CsvFile(options.out, COLUMNS) : new TextFile(options.out);
+  let file: CsvFile | TextFile | undefined;
   for await (const line of imageExport(settings)) {
+    // Not before the service answers: of what it refuses, no file is left.
+    file ??= isCsv ? new CsvFile(options.out, COLUMNS, 'wx') : new TextFile(options.out, 'wx');
     if (file instanceof TextFile) await file.write(formatImageExportLine(line));
     else if (line.kind === 'image') {
       const { source, ...image } = line;
       await file.write(COLUMNS.map((column) => ({ ...image, ...source })[column]));
     }
   }
-  await file.close();
+  await file?.close();
   process.stdout.write(`${options.out}\n`);
 }
 

@@ -1,5 +1,5 @@
 /** `npm run custody -- …`: what operators of the system do from a shell. Each command is one file. */
-import { Command, CommanderError, InvalidArgumentError, Option } from 'commander';
+import { Command, CommanderError, Option } from 'commander';
 import { CodedError, describeError } from '#domain/errors.js';
 import { ROLES, type Role } from '#domain/identity.js';
 import { parseFaceChoice } from '#domain/face.js';
@@ -17,6 +17,7 @@ import type { EvaluateOptions } from './evaluate.js';
 import { changeGalleryLayout, galleryStatus, retireReplicas } from './gallery.js';
 import type { GalleryLayout } from './gallery-layout.js';
 import { buildGeneration, generationStatus, retireGeneration, switchGeneration } from './generation.js';
+import { countOption, dateOrInstant, rate, wholeFrom } from './option-values.js';
 import { checkPack, fetchPack, type PackCheckOptions } from './pack.js';
 import { exportImages } from './image-export.js';
 import { reconcile } from './reconcile.js';
@@ -179,7 +180,7 @@ const images = program.command('images').description('the images that are held, 
 images
   .command('export')
   .description('what became of every image (role data-protection; itself audited)')
-  .requiredOption('--out <file>', 'CSV when its name ends so, else JSON lines')
+  .requiredOption('--out <file>', 'a new file: CSV when its name ends so, else JSON lines')
   .action((options: { out: string }) => exportImages(readSettings(), options));
 
 const audit = program.command('audit').description('copy, verify and end the retention of the audit');
@@ -243,13 +244,7 @@ generation
   .description('search the gallery of this model from now on (role threshold-approver); the same command switches back')
   .argument('<modelId>')
   .requiredOption('--reason <text>')
-  .addOption(
-    new Option('--accept-missing <n>', 'images that it may lack')
-      .argParser((text) =>
-        /^\d{1,9}$/.test(text) ? Number(text) : program.error('error: --accept-missing is a number'),
-      )
-      .default(0),
-  )
+  .addOption(new Option('--accept-missing <n>', 'images that it may lack').default(0).argParser(wholeFrom(0)))
   .action((modelId: string, options: { reason: string; acceptMissing: number }) =>
     switchGeneration(readSettings(), modelId, options),
   );
@@ -300,7 +295,7 @@ const chosenLetters = (command: Command): Command =>
     .addOption(new Option('--offset <n>', 'of the source').argParser(wholeFrom(0)))
     .option('--key <key>', 'of this image or search')
     .option('--code <code>', 'put aside for this reason')
-    .option('--since <instant>', 'put aside then or later, ISO 8601')
+    .addOption(new Option('--since <date>', 'put aside then or later, ISO 8601').argParser(dateOrInstant))
     .option('--json', 'print it as JSON');
 chosenLetters(deadLetters.command('list').description('each record, why, when, and what has become of it')).action(
   (options: DeadLetterFilter & { json?: boolean }) => listDeadLetters(readSettings(), options),
@@ -375,27 +370,4 @@ try {
     // What was begun beside it, such as a download, is not waited for.
     process.exit(1);
   }
-}
-
-function countOption(flags: string, description: string): Option {
-  return new Option(flags, description).argParser((text) => {
-    if (!/^[1-9]\d{0,2}$/.test(text)) throw new InvalidArgumentError('It is a whole number above 0.');
-    return Number(text);
-  });
-}
-
-function rate(text: string): number {
-  const value = Number(text);
-  if (!(value > 0 && value < 1)) throw new InvalidArgumentError('A rate is above 0 and below 1.');
-  return value;
-}
-
-function wholeFrom(least: number): (text: string) => number {
-  return (text) => {
-    const value = Number(text);
-    if (!Number.isSafeInteger(value) || value < least) {
-      throw new InvalidArgumentError(`A whole number, at least ${least}.`);
-    }
-    return value;
-  };
 }

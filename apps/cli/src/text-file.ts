@@ -2,12 +2,17 @@
 import { once } from 'node:events';
 import { createWriteStream, type WriteStream } from 'node:fs';
 
+/** `w` replaces what is there; `wx` leaves it, and fails with EEXIST. */
+export type WriteFlag = 'w' | 'wx';
+
 export class TextFile {
   private readonly stream: WriteStream;
 
-  /** Replaces what is there. */
-  constructor(readonly path: string) {
-    this.stream = createWriteStream(path, { mode: 0o600 });
+  constructor(
+    readonly path: string,
+    flags: WriteFlag = 'w',
+  ) {
+    this.stream = createWriteStream(path, { mode: 0o600, flags });
     // Thrown by whatever is written next.
     this.stream.on('error', () => undefined);
   }

@@ -1,7 +1,8 @@
-import { Body, Controller, Headers, HttpCode, Inject, Param, Put, Query } from '@nestjs/common';
+import { Body, Controller, Headers, HttpCode, Inject, Param, Put, Query, UseInterceptors } from '@nestjs/common';
 import type { Actor } from '#domain/identity.js';
 import { AllowRoles, CurrentActor } from '#platform/roles.guard.js';
 import { ImageSubmission, type Accepted } from './image-submission.js';
+import { UploadInterceptor } from './upload.interceptor.js';
 
 @Controller('v1/images')
 export class ImagesController {
@@ -11,6 +12,7 @@ export class ImagesController {
   @Put(':imageId')
   @HttpCode(202)
   @AllowRoles('service')
+  @UseInterceptors(UploadInterceptor)
   put(
     @CurrentActor() actor: Actor,
     @Param('imageId') id: string,

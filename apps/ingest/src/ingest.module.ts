@@ -7,14 +7,16 @@ import { RolesGuard } from '#platform/roles.guard.js';
 import { OperationsModule } from '#platform/service-process.js';
 import { ImageSubmission } from './image-submission.js';
 import { ImagesController } from './images.controller.js';
+import { UploadLimit } from './upload-limit.js';
 
 @Module({})
 export class IngestModule {
   static for(parts: {
     readonly health: Health;
     readonly metrics: IngestMetrics;
-    readonly tokens: TokenVerifier;
-    readonly submission: ImageSubmission;
+    readonly tokens: Pick<TokenVerifier, 'verify'>;
+    readonly submission: Pick<ImageSubmission, 'submit'>;
+    readonly uploads: UploadLimit;
   }): DynamicModule {
     return {
       module: IngestModule,
@@ -22,6 +24,7 @@ export class IngestModule {
       controllers: [ImagesController],
       providers: [
         { provide: ImageSubmission, useValue: parts.submission },
+        { provide: UploadLimit, useValue: parts.uploads },
         { provide: APP_GUARD, useValue: new RolesGuard(parts.tokens, parts.health) },
       ],
     };

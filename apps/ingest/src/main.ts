@@ -29,7 +29,7 @@ import { ImageSubmission } from './image-submission.js';
 import { IngestModule } from './ingest.module.js';
 import { LateTemplates } from './late-templates.js';
 import { OtherGenerations } from './other-generations.js';
-import { uploadLimit } from './upload-limit.js';
+import { UploadLimit } from './upload-limit.js';
 
 /**
  * Every partition at once: a batch often has one or two records, and waits at its end for two acknowledgements. What is
@@ -73,18 +73,21 @@ async function main(): Promise<void> {
   const assertions = new AssertionVerifier(await openJwks(settings.ASSERTION_JWKS));
 
   // Headers are on top, and belong to no body; what may be held is decided before.
-  const uploads = kafka.publisher({ maxQueueBytes: 2 * UPLOADS_BYTES_MAX });
+  const publisherOfUploads = kafka.publisher({ maxQueueBytes: 2 * UPLOADS_BYTES_MAX });
   const { url, stop } = await serveHttp(
-    IngestModule.for({ health, metrics, tokens, submission: new ImageSubmission(uploads) }),
+    IngestModule.for({
+      health,
+      metrics,
+      tokens,
+      submission: new ImageSubmission(publisherOfUploads),
+      uploads: new UploadLimit(UPLOADS_BYTES_MAX, IMAGE_SIZE_BYTES_MAX),
+    }),
     {
       host: settings.HOST,
       port: settings.INGEST_PORT,
       portSetting: 'INGEST_PORT',
       log,
-      configure: (application) => {
-        application.use(uploadLimit(UPLOADS_BYTES_MAX, IMAGE_SIZE_BYTES_MAX));
-        application.useBodyParser('raw', { type: () => true, limit: IMAGE_SIZE_BYTES_MAX });
-      },
+      parsesBodies: false,
     },
   );
   log.info('listening', { url, modelId: faces.modelId, licence: pack.manifest.licence.spdx });

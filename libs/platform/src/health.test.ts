@@ -32,6 +32,17 @@ describe('health', () => {
     expect(health.ready).toEqual({ ok: false, waitingFor: { drain: 'shutting down' } });
   });
 
+  it('serves whoever asks while it drains, and nobody before it has started or while a condition is lost', () => {
+    const health = new Health(['kafka']);
+    expect(health.serving).toBe(false);
+    health.fulfilled('kafka');
+    expect(health.serving).toBe(true);
+    health.drain();
+    expect(health.serving).toBe(true);
+    health.lost('kafka', 'no broker answers');
+    expect(health.serving).toBe(false);
+  });
+
   it('says what somebody must look at, and is ready nevertheless', () => {
     const health = new Health([]);
     expect(health.alarms).toEqual({});

@@ -47,7 +47,7 @@ export class Health {
     return Object.fromEntries(this.raised);
   }
 
-  /** From now on not ready, while what is under way is finished. */
+  /** From now on not ready, though whoever asks still is answered. */
   drain(): void {
     this.draining = true;
   }
@@ -56,9 +56,15 @@ export class Health {
     return { ok: this.started, waitingFor: Object.fromEntries(this.pending) };
   }
 
+  /** Whether a request can be answered: what is needed is there. Also while it drains, for whoever asks still. */
+  get serving(): boolean {
+    return this.started && this.pending.size === 0;
+  }
+
+  /** Whether it should be sent requests. */
   get ready(): { ok: boolean; waitingFor: Record<string, string> } {
     const waitingFor = Object.fromEntries(this.pending);
     if (this.draining) waitingFor['drain'] = 'shutting down';
-    return { ok: this.started && this.pending.size === 0 && !this.draining, waitingFor };
+    return { ok: this.serving && !this.draining, waitingFor };
   }
 }

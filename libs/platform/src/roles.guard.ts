@@ -37,7 +37,7 @@ export const CurrentActor = createParamDecorator((_: unknown, context: Execution
 
 export class RolesGuard implements CanActivate {
   constructor(
-    private readonly tokens: TokenVerifier,
+    private readonly tokens: Pick<TokenVerifier, 'verify'>,
     private readonly health: Health,
   ) {}
 
@@ -47,7 +47,9 @@ export class RolesGuard implements CanActivate {
     if (allowed === ANYONE) return true;
     if (allowed === undefined) throw new Refusal('ROLE_NOT_ALLOWED', 'Nobody may call this.');
     // Before the dispositions are read, it would show what must not be shown.
-    if (!this.health.ready.ok) throw new Failure('NOT_READY', 'The service is starting or stopping; try again.', true);
+    if (!this.health.serving) {
+      throw new Failure('NOT_READY', 'The service is starting, or lacks what it needs; try again.', true);
+    }
     const request = context.switchToHttp().getRequest<RequestWithActor>();
     const actor = await this.tokens.verify(request.headers.authorization);
     if (!hasRole(actor, allowed)) {

@@ -25,6 +25,14 @@ import { tracedRequests } from './traced-requests.js';
 const KEEP_ALIVE_MS = 75_000;
 /** Below the 30 s that Kubernetes gives a pod. */
 const SHUTDOWN_MS_MAX = 25_000;
+/**
+ * For answers that are under way when the drain is over: as long as nearly everything waits for Kafka. After the longest
+ * drain, it leaves 5 s of {@link SHUTDOWN_MS_MAX} to the steps that follow: a snapshot and offsets count for more than a
+ * download that can be asked for again.
+ */
+const CLOSE_MS_MAX = 5_000;
+/** For whoever sent what cannot be read to see the answer; then nothing is kept for them. */
+const UNREADABLE_LINGER_MS = 2_000;
 /** The supervisor's broker ends at the same time, so there may be nobody left to finish anything with. */
 const ORPHAN_SHUTDOWN_MS_MAX = 8_000;
 
@@ -114,7 +122,8 @@ export class OperationsModule {
  * Starts the HTTP server of a service.
  *
  * @returns its base URL, and how it is stopped: readiness goes first, then for `drainSeconds` whoever still asks is
- *   answered and told to come back on another connection, which a balancer makes to another replica; then it closes
+ *   answered and told to come back on another connection, which a balancer makes to another replica; then it closes,
+ *   and after `closeMsMax` cuts off whoever is still sending or reading
  * @throws Failure PORT_IN_USE naming the port and the setting
  */
 export async function serveHttp(
@@ -125,11 +134,15 @@ export async function serveHttp(
     readonly portSetting: string;
     readonly log: Log;
     readonly configure?: (app: NestExpressApplication) => unknown;
+    /** False where handlers read bodies themselves: else small ones are read, before it is known who asks. */
+    readonly parsesBodies?: boolean;
+    readonly closeMsMax?: number;
   },
 ): Promise<{ url: string; stop: (health: Health, drainSeconds: number) => Promise<void> }> {
   const app = await NestFactory.create<NestExpressApplication>(module, {
     logger: nestLogger(options.log),
     abortOnError: false,
+    bodyParser: options.parsesBodies ?? true,
   });
   app.disable('x-powered-by');
   app.useGlobalFilters(new ProblemFilter(options.log));
@@ -146,6 +159,11 @@ export async function serveHttp(
   const server = app.getHttpServer();
   server.keepAliveTimeout = KEEP_ALIVE_MS;
   server.on('clientError', answerUnreadable);
+  const connections = new Set<Socket>();
+  server.on('connection', (socket: Socket) => {
+    connections.add(socket);
+    socket.once('close', () => connections.delete(socket));
+  });
   try {
     await app.listen(options.port, options.host);
   } catch (error) {
@@ -168,7 +186,15 @@ export async function serveHttp(
       // Else their connections are kept, and hold up the end until they time out.
       for (const response of unanswered) if (!response.headersSent) response.setHeader('Connection', 'close');
       await pause(drainSeconds * 1000);
-      await app.close();
+      const late = setTimeout(() => {
+        options.log.warn('connections-cut', { connections: connections.size, unanswered: unanswered.size });
+        for (const socket of connections) socket.destroy();
+      }, options.closeMsMax ?? CLOSE_MS_MAX);
+      try {
+        await app.close();
+      } finally {
+        clearTimeout(late);
+      }
     },
   };
 }
@@ -191,6 +217,9 @@ function answerUnreadable(error: NodeJS.ErrnoException, socket: Socket): void {
       text,
     ].join('\r\n'),
   );
+  // Else it is kept for as long as the other end likes, and what is held for its request with it.
+  const over = setTimeout(() => socket.destroy(), UNREADABLE_LINGER_MS).unref();
+  socket.once('close', () => clearTimeout(over));
 }
 
 const UNREADABLE: Readonly<Record<string, number>> = { ERR_HTTP_REQUEST_TIMEOUT: 408, HPE_HEADER_OVERFLOW: 431 };

@@ -42,7 +42,7 @@ afterAll(async () => {
   expect(rights.fatal).toEqual([]);
 });
 
-function exportWith(more: { readonly audit?: AuditLog } = {}): ImageExport {
+function exportWith(more: { readonly audit?: AuditLog; readonly file?: string } = {}): ImageExport {
   const { kafka, audit, register, dispositions, directions, modelId } = rights;
   const file = join(folder, `${randomUUID()}.sqlite`);
   return new ImageExport({ kafka, audit, register, dispositions, directions, modelId, file, log: silentLog, ...more });
@@ -203,5 +203,11 @@ describe('the export of what became of every image', () => {
     await expect(images.write(() => Promise.reject(new Error('gone')))).rejects.toThrow('gone');
     expect((await exported(images)).at(-1)).toMatchObject({ kind: 'end' });
     expect(await readdir(folder)).toEqual([]);
+  });
+
+  it('keeps no place when its file cannot be written', async () => {
+    const images = exportWith({ file: join(folder, 'gone', 'judged.sqlite') });
+    await expect(exported(images)).rejects.toThrow();
+    await expect(images.begin(dataProtection)).resolves.toBeUndefined();
   });
 });

@@ -89,6 +89,14 @@ export class ImageExport {
 
   /** @throws Failure VIEW_BEHIND, KAFKA_UNAVAILABLE; what the sink rejects with */
   async write(sink: LineSink): Promise<void> {
+    try {
+      await this.writeLines(sink);
+    } finally {
+      this.running = false;
+    }
+  }
+
+  private async writeLines(sink: LineSink): Promise<void> {
     const { modelId, register, file } = this.parts;
     const send = (lines: readonly ImageExportLine[]): Promise<void> =>
       lines.length === 0 ? nextTurn() : sink(lines.map(formatImageExportLine).join(''));
@@ -121,7 +129,6 @@ export class ImageExport {
     } finally {
       judged.close();
       rmSync(file, { force: true });
-      this.running = false;
     }
   }
 
