@@ -247,7 +247,7 @@ async function main(): Promise<void> {
       reading: new SearchReading(view, audit, dispositionOf),
       outcomes: new OperatorOutcomes(view, audit, publisher, dispositionOf),
       pictures: new SearchPictures(view, images, audit, dispositionOf, (id) => register.image(id)),
-      retention: new SearchRetention(view, images, publisher, audit),
+      retention: new SearchRetention(view, images, publisher, audit, directions),
       erasures,
       directions: custodyDirections,
       galleries,

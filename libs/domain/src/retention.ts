@@ -24,7 +24,10 @@ export interface ReviewRule {
 
 export interface RetentionPolicy {
   readonly version: number;
-  /** `YYYY-MM-DD`. */
+  /**
+   * `YYYY-MM-DD`, UTC. Review dates are shown by the policy as soon as it is deployed, so that what it will do can be
+   * looked at beforehand; nothing is deleted by it before this day.
+   */
   readonly effectiveFrom: string;
   /** Who adopted it, and on what grounds. */
   readonly authority: string;
@@ -56,6 +59,11 @@ export interface ReviewDate {
   readonly child: boolean;
   /** What the policy says of the rule that decided; never after a review or the custody system's own day. */
   readonly deleteByRule: boolean;
+}
+
+/** Whether the day has come from which the policy may delete. */
+export function mayDelete({ effectiveFrom }: RetentionPolicy, now: Date): boolean {
+  return effectiveFrom <= dayOf(now.toISOString());
 }
 
 /** @param disposals,reviews any; those about other images do not count */

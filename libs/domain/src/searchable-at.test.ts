@@ -8,13 +8,15 @@ import {
 } from './searchable-at.js';
 
 const minute = (n: number, seconds = 0): string => new Date(Date.UTC(2026, 0, 1, 0, n, seconds)).toISOString();
-/** One entry a minute, in this order. */
+/** One entry every ten minutes, in this order; in force is what the entries say. */
 function history(...actions: readonly (string | [action: string, directionId: string])[]): ImageHistory {
   const events = actions.map((one, index): ImageEvent => {
     const [action, directionId] = typeof one === 'string' ? [one, undefined] : one;
     return { index, eventId: `e-${index}`, at: minute(index * 10), action, directionId };
   });
-  return { imageId: 'img-1', events, heldSince: '2029-01-01T00:00:00.000Z', takenAt: undefined };
+  const isInForce = (id: string): boolean =>
+    events.findLast(({ directionId }) => directionId === id)?.action.endsWith('-lifted') === false;
+  return { imageId: 'img-1', events, heldSince: '2029-01-01T00:00:00.000Z', takenAt: undefined, isInForce };
 }
 const at = (of: ImageHistory, when: string, since?: string): string => searchableAt(of, when, since).searchable;
 
@@ -50,6 +52,39 @@ describe('whether an image was searchable at a time', () => {
     );
     expect(at(of, minute(35))).toBe('no');
     expect(at(of, minute(45))).toBe('yes');
+  });
+
+  it('is unknown under a direction that is in the audit, was never lifted and is not in force', () => {
+    const of = history(
+      'images-enrolled',
+      ['restriction-directed', 'never-written'],
+      ['restriction-directed', 'd-2'],
+      ['restriction-lifted', 'd-2'],
+    );
+    const written = { ...of, isInForce: () => false };
+    expect(at(written, minute(9))).toBe('yes');
+    expect(at(written, minute(15))).toBe('unknown');
+    expect(at(written, minute(25))).toBe('no');
+    expect(at(written, minute(35))).toBe('unknown');
+    expect(at({ ...of, isInForce: (id) => id === 'never-written' }, minute(35))).toBe('no');
+  });
+
+  it('is unknown after a lifting that is in the audit, of a direction that is in force still', () => {
+    const of = history('images-enrolled', ['retirement-directed', 'd-1'], ['retirement-lifted', 'd-1']);
+    const held = { ...of, isInForce: () => true };
+    expect(at(held, minute(15))).toBe('no');
+    expect(at(held, minute(25))).toBe('unknown');
+  });
+
+  it('is unknown from when a direction was given or lifted until it was so again: the first may have had no effect', () => {
+    const of = history(
+      'images-enrolled',
+      ['restriction-directed', 'd-1'],
+      ['restriction-directed', 'd-1'],
+      ['restriction-lifted', 'd-1'],
+      ['restriction-lifted', 'd-1'],
+    );
+    expect([15, 25, 35, 45].map((n) => at(of, minute(n)))).toEqual(['unknown', 'no', 'unknown', 'yes']);
   });
 
   it('is no for an image that was restricted before it was enrolled', () => {

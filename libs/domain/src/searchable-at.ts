@@ -1,7 +1,9 @@
 /**
  * "Was this person searchable at this time?", from the audit: an entry comes before each enrolment, restriction,
  * retirement, lifting and erasure, so what is not in it did not happen. Between an entry and its effect lies a moment in
- * which nobody can say; and where entries have been destroyed at the end of their retention, nobody can either.
+ * which nobody can say; and where entries have been destroyed at the end of their retention, nobody can either. An entry
+ * may also have had no effect, because the log could not be written after it: so the entries are held against the
+ * directions in force, and where they differ, nobody can say.
  */
 import type { AuditedUse } from './access-report.js';
 
@@ -34,6 +36,8 @@ export interface ImageHistory {
   readonly heldSince: string | undefined;
   /** When it was taken, where that is known. ISO 8601 date or instant. */
   readonly takenAt: string | undefined;
+  /** Of restrictions and retirements, by what the log of directions says now. */
+  readonly isInForce: (directionId: string) => boolean;
 }
 
 /** After its entry, an image is in the gallery of every shard within so long, or nobody says it is. */
@@ -41,6 +45,8 @@ export const ENROL_SETTLES_WITHIN_MS = 60_000;
 /** A restriction is in force on every replica within two seconds, by its design; this is the bound that is answered with. */
 export const SUPPRESSION_SETTLES_WITHIN_MS = 5_000;
 
+/** `doubtful`: its entry may have had no effect. */
+type Suppression = 'suppressed' | 'settling' | 'doubtful' | 'none';
 type Effect = 'enrolled' | 'suppressed' | 'lifted' | 'erasing' | 'erased';
 
 const EFFECTS: Readonly<Record<string, Effect>> = {
@@ -88,7 +94,7 @@ export function searchableAt(
   if (erased !== undefined && (enrolled === undefined || erased.index > enrolled.index)) {
     return answer('no', 'It was erased by then.');
   }
-  const suppression = suppressionIn(events, atMs);
+  const suppression = suppressionIn(history, atMs);
   if (suppression === 'suppressed') return answer('no', 'It was restricted or retired then.');
   const presence = presenceAt(history, events, enrolled, atMs, auditWholeSince === undefined);
   if (presence !== undefined) return answer(...presence);
@@ -98,6 +104,9 @@ export function searchableAt(
     return answer('unknown', 'Its erasure had been asked for, and the entry of its being carried out is later.');
   }
   if (suppression === 'settling') return answer('unknown', 'A restriction or its lifting was just taking effect.');
+  if (suppression === 'doubtful') {
+    return answer('unknown', 'A restriction, a retirement or its lifting is in the audit, and may have had no effect.');
+  }
   if (history.heldSince === undefined && !history.events.some(({ action }) => EFFECTS[action] === 'erased')) {
     // The entry comes before the enrolment, which may have failed.
     return answer('unknown', 'Its enrolment is in the audit, but neither is it held now nor was it erased.');
@@ -137,21 +146,43 @@ function wasErasedBefore(events: readonly ImageEvent[], enrolled: ImageEvent): b
   return last !== undefined && EFFECTS[last.action] === 'erased';
 }
 
-/** @param events up to then, in their order */
-function suppressionIn(events: readonly ImageEvent[], atMs: number): 'suppressed' | 'settling' | 'none' {
-  const inForce = new Map<string, ImageEvent>();
-  let settling = false;
-  for (const event of events) {
-    const effect = EFFECTS[event.action];
+/** Of all directions: one that surely suppressed it settles the question, whatever is to be said of the others. */
+function suppressionIn({ events, isInForce }: ImageHistory, atMs: number): Suppression {
+  const ofDirections = new Map<string, ImageEvent[]>();
+  for (const event of [...events].sort((a, b) => a.index - b.index)) {
+    if (effectOnSearches(event) === undefined) continue;
     const id = event.directionId ?? event.eventId;
-    if (effect === 'suppressed') inForce.set(id, event);
-    if (effect === 'lifted') inForce.delete(id);
-    const isFresh = atMs - Date.parse(event.at) < SUPPRESSION_SETTLES_WITHIN_MS;
-    if (isFresh && (effect === 'suppressed' || effect === 'lifted')) settling = true;
+    ofDirections.set(id, [...(ofDirections.get(id) ?? []), event]);
   }
-  const settled = [...inForce.values()].some((event) => atMs - Date.parse(event.at) >= SUPPRESSION_SETTLES_WITHIN_MS);
-  if (settled) return 'suppressed';
-  return settling ? 'settling' : 'none';
+  const all = [...ofDirections.values()].map((ofOne) => suppressionBy(ofOne, atMs, isInForce));
+  return (['suppressed', 'settling', 'doubtful'] as const).find((one) => all.includes(one)) ?? 'none';
+}
+
+/**
+ * @param events of one direction, in their order, those after the time in question included: what comes next in the
+ *   audit, or what is in force now, must be what the entry leads to
+ */
+function suppressionBy(events: readonly ImageEvent[], atMs: number, isInForce: ImageHistory['isInForce']): Suppression {
+  const isBy = ({ at }: ImageEvent): boolean => Date.parse(at) <= atMs;
+  const last = events.findLast(isBy);
+  if (last === undefined) return 'none';
+  const isSuppressed = effectOnSearches(last) === 'suppressed';
+  if (atMs - Date.parse(last.at) < SUPPRESSION_SETTLES_WITHIN_MS) return 'settling';
+  const next = events.find((event) => event.index > last.index && !isBy(event));
+  // Given or lifted a second time: whoever did so did not find that the first time had had its effect.
+  const wasSuppressedAfter = next === undefined ? inForceNow(last, isInForce) : effectOnSearches(next) === 'lifted';
+  if (wasSuppressedAfter !== undefined && wasSuppressedAfter !== isSuppressed) return 'doubtful';
+  return isSuppressed ? 'suppressed' : 'none';
+}
+
+/** @returns undefined where the entry does not say which direction it is about */
+function inForceNow({ directionId }: ImageEvent, isInForce: ImageHistory['isInForce']): boolean | undefined {
+  return directionId === undefined ? undefined : isInForce(directionId);
+}
+
+function effectOnSearches({ action }: ImageEvent): 'suppressed' | 'lifted' | undefined {
+  const effect = EFFECTS[action];
+  return effect === 'suppressed' || effect === 'lifted' ? effect : undefined;
 }
 
 function lastOf(events: readonly ImageEvent[], effect: Effect): ImageEvent | undefined {

@@ -292,7 +292,7 @@ export const SETTINGS = {
   RETENTION_POLICY_FILE: setting(
     z.string(),
     'deploy/retention-policy.json',
-    'The versioned policy that sets when it is reviewed whether a custody image is kept.',
+    'The versioned policy that sets when it is reviewed whether a custody image is kept. It deletes nothing before its `effectiveFrom`.',
   ),
 } as const satisfies Record<string, Setting<unknown>>;
 

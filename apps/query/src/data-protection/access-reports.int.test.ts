@@ -225,6 +225,20 @@ describe('"was this person searchable at this time?"', () => {
     expect(await searchable().of(dataProtection, other.subjectId, later(120_000))).toMatchObject({ searchable: 'yes' });
   });
 
+  it('is not answered with "no" by a restriction that is in the audit and was never in force', async () => {
+    const person = await enrolled();
+    await collected([person]);
+    await rights.audit.append([
+      auditedBy(dataProtection.id, {
+        ...{ operation: 'alteration', action: 'restriction-directed', imageIds: [person.imageId] },
+        ...{ subjectIds: [person.subjectId], detail: { directionId: newImageId(), about: 'image' } },
+      }),
+    ]);
+    expect(await searchable().of(dataProtection, person.subjectId, later(120_000))).toMatchObject({
+      searchable: 'unknown',
+    });
+  });
+
   it('holds a direction about the person against an image that came after it', async () => {
     const person = await enrolled();
     await collected([person]);

@@ -1,5 +1,6 @@
 import { describe, expect, it } from 'vitest';
 import type { ErasureRequest } from '#contracts/erasure-form.js';
+import { Refusal } from '#domain/errors.js';
 import type { HeldImage } from '#domain/held-image.js';
 import type { ImageId, Offset, SubjectId } from '#domain/ids.js';
 import { reviewDateOf, type RetentionPolicy } from '#domain/retention.js';
@@ -35,7 +36,8 @@ function erasuresUnder(
   of: RetentionPolicy,
   isHeld: () => boolean = () => false,
   upToDate: () => void = () => undefined,
-): { asked: (ErasureRequest & { key: string })[]; rules: RuleErasures } {
+  refused: readonly string[] = [],
+): { asked: (ErasureRequest & { key: string })[]; said: [string, unknown][]; rules: RuleErasures } {
   const asked: (ErasureRequest & { key: string })[] = [];
   const register = {
     reviewsDue: (_before: string, cursor: string | undefined) => {
@@ -47,11 +49,17 @@ function erasuresUnder(
   };
   const reviewDates = { policy: of, of: (one: HeldImage) => reviewDateOf(of, one, [], []) };
   const erase = (_actor: unknown, request: ErasureRequest, key: string): Promise<void> => {
+    if ('imageIds' in request && request.imageIds.some((id) => refused.includes(id))) {
+      return Promise.reject(new Refusal('IDEMPOTENCY_KEY_REUSED', 'Used before.'));
+    }
     asked.push({ ...request, key });
     return Promise.resolve();
   };
   const current = (): Promise<void> => Promise.resolve(upToDate());
-  return { asked, rules: new RuleErasures(register, reviewDates, current, isHeld, erase, { info() {}, warn() {} }) };
+  const said: [string, unknown][] = [];
+  const say = (event: string, fields?: unknown): void => void said.push([event, fields]);
+  const log = { info: say, warn: say };
+  return { asked, said, rules: new RuleErasures(register, reviewDates, current, isHeld, erase, log) };
 }
 
 describe('an erasure by rule', () => {
@@ -71,6 +79,38 @@ describe('an erasure by rule', () => {
         reason: expect.stringContaining('policy 3') as string,
       },
     ]);
+  });
+
+  it('is never asked for before the day from which the policy has effect, and it is said that it waits', async () => {
+    const ahead = { ...policy(true), effectiveFrom: '2026-07-01' };
+    const { asked, said, rules } = erasuresUnder(ahead);
+    expect(await rules.askForAll(signal, new Date('2026-06-30T23:59:59Z'))).toBe(0);
+    expect(asked).toEqual([]);
+    expect(said).toEqual([['rule-erasures-not-yet', { policyVersion: 3, effectiveFrom: '2026-07-01' }]]);
+    expect(await rules.askForAll(signal, new Date('2026-07-01T00:00:00Z'))).toBe(1);
+  });
+
+  it('that cannot be asked for leaves those behind it to be asked for, and is told apart from them', async () => {
+    due[1] = image(2);
+    const { asked, said, rules } = erasuresUnder(policy(true), undefined, undefined, ['img-1']);
+    try {
+      expect(await rules.askForAll(signal, now)).toBe(1);
+      expect(asked).toMatchObject([{ imageIds: ['img-2'] }]);
+      expect(said).toMatchObject([
+        ['rule-erasure-not-asked', { imageId: 'img-1' }],
+        ['rule-erasures-asked', { images: 1, failed: 1, policyVersion: 3 }],
+      ]);
+    } finally {
+      due[1] = image(2, { lawfulBasis: 'reviewed' });
+    }
+  });
+
+  it('is another request, under a key of its own, when the authority is corrected without a new version', async () => {
+    const first = erasuresUnder(policy(true));
+    const corrected = erasuresUnder({ ...policy(true), authority: 'Adopted by the deputy chief constable' });
+    await first.rules.askForAll(signal, now);
+    await corrected.rules.askForAll(signal, now);
+    expect(corrected.asked[0]!.key).not.toBe(first.asked[0]!.key);
   });
 
   it('is never asked for before the date that the policy in force gives, whatever the list still says', async () => {

@@ -37,14 +37,16 @@ const STATEMENT =
 export class SearchableImages {
   constructor(
     private readonly register: Pick<GalleryRegister, 'image' | 'imagesOf'>,
-    private readonly directions: Pick<DirectionFollower, 'get'>,
+    private readonly directions: Pick<DirectionFollower, 'get' | 'upToDate'>,
     private readonly trail: AuditTrail,
     private readonly audit: AuditLog,
   ) {}
 
-  /** @param at ISO 8601, not in the future. @throws Failure AUDIT_UNAVAILABLE, VIEW_BEHIND, KAFKA_UNAVAILABLE */
+  /** @param at ISO 8601, not in the future. @throws Failure AUDIT_UNAVAILABLE, VIEW_BEHIND, DIRECTIONS_BEHIND, KAFKA_UNAVAILABLE */
   async of(actor: Actor, subjectId: SubjectId, at: string): Promise<SubjectSearchability> {
     await this.trail.upToDate();
+    // After the trail: what an entry that is read here led to, if anything, is known.
+    await this.directions.upToDate();
     await this.audit.append([
       {
         operation: 'consultation',
@@ -130,6 +132,7 @@ export class SearchableImages {
       events: [...unique.values()].map((entry) => imageEvent(entry, imageId)),
       heldSince: held?.acceptedAt,
       takenAt: held?.capturedAt,
+      isInForce: (directionId) => this.directions.get(directionId) !== undefined,
     };
   }
 }

@@ -55,6 +55,7 @@ import {
   OF_A_JUSTIFICATION,
   OF_A_PICTURE,
   OF_ADMISSION,
+  OF_DIRECTIONS,
   OF_THE_PIPELINE,
   WRITTEN,
 } from './openapi-problems.js';
@@ -248,7 +249,15 @@ export const searchPaths: Record<string, Schema> = {
       parameters: [searchIdParameter, consistencyToken],
       requestBody: jsonBody(retentionEndFormSchema),
       answers: { 200: answer('Forgotten', 'RetentionEnded') },
-      problems: [WRITTEN, { 400: ['PROCEEDINGS_NOT_STATED_ENDED'], 409: ['SEARCH_NOT_CLOSED', 'SEARCH_TOO_RECENT'] }],
+      problems: [
+        WRITTEN,
+        OF_DIRECTIONS,
+        {
+          400: ['PROCEEDINGS_NOT_STATED_ENDED'],
+          409: ['SEARCH_NOT_CLOSED', 'SEARCH_TOO_RECENT'],
+          503: ['VIEW_BEHIND'],
+        },
+      ],
     }),
   },
 };

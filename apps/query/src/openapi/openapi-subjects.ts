@@ -101,7 +101,7 @@ export const subjectPaths: Record<string, Schema> = {
       roles: ['data-protection', 'auditor'],
       parameters: [subjectIdParameter, ...queryParameters(searchableQuerySchema)],
       answers: { 200: answer('With the audit entries that say so', 'Searchability') },
-      problems: [AUDITED, { 503: ['KAFKA_UNAVAILABLE', 'VIEW_BEHIND'] }],
+      problems: [AUDITED, { 503: ['DIRECTIONS_BEHIND', 'KAFKA_UNAVAILABLE', 'VIEW_BEHIND'] }],
     }),
   },
   '/v1/disposals': {

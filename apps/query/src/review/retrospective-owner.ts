@@ -125,6 +125,7 @@ export class RetrospectiveOwner {
   async request(record: KafkaRecord, signal: AbortSignal): Promise<void> {
     const id = parseSearchId(record.key?.toString('latin1') ?? '');
     if (partitionFor(Buffer.from(id), SEARCH_PARTITIONS) !== record.partition) {
+      // Its search, if there is one, has another owner: its probe is not this one's to delete.
       const why = new Refusal('WRONG_PARTITION', 'Requests are keyed by searchId with the murmur2 partitioner.');
       await this.refuse(id, record, why);
       return;
@@ -148,6 +149,7 @@ export class RetrospectiveOwner {
       if (isToRun(search)) this.parts.runs.add(id, signal);
     } catch (error) {
       if (!(error instanceof Refusal)) throw error;
+      await this.deleteStrayProbe(id);
       await this.refuse(id, record, error);
     }
   }
@@ -188,6 +190,23 @@ export class RetrospectiveOwner {
     return search!;
   }
 
+  /**
+   * What an earlier delivery of a request has stored before its owner died is no search's: no retention would ever end
+   * for it. A search that is there keeps its probe, whoever sends its id again.
+   *
+   * @throws Failure PROBE_NOT_KEPT, VIEW_BEHIND, KAFKA_UNAVAILABLE, all of which pass
+   */
+  private async deleteStrayProbe(id: SearchId): Promise<void> {
+    // An owner that no longer is one may have received it a moment ago.
+    await this.parts.view.upToDate(id, VIEW_DEADLINE_MS);
+    if (this.parts.acceptance.known(id) !== undefined) return;
+    try {
+      await this.parts.probes.delete(probeName(id));
+    } catch (error) {
+      throw storeUnwritable(error);
+    }
+  }
+
   private async refuse(id: SearchId, record: KafkaRecord, why: Refusal): Promise<void> {
     this.parts.metrics.searchesTotal.inc({ kind: 'retrospective', outcome: 'refused' });
     await this.parts.acceptance.publish({
@@ -216,7 +235,17 @@ export class RetrospectiveOwner {
     else if (command.type === 'WITHDRAW_CANDIDATE' && search.state === 'OFFICER_REVIEW') {
       // It may have opened a closed case again.
       await this.parts.holds.begin(search.searchId, search.answer!);
+      await this.endHoldIfForgotten(search.searchId);
     }
+  }
+
+  /**
+   * The end of its retention may have come between: nobody could close the search, and its candidates could never be
+   * erased. Whoever ended the retention has ended the hold after the nulls; one that began later sees the nulls here.
+   */
+  private async endHoldIfForgotten(id: SearchId): Promise<void> {
+    await this.parts.view.upToDate(id, VIEW_DEADLINE_MS);
+    if (this.parts.acceptance.known(id) === undefined) await this.parts.holds.end(id);
   }
 
   /** @returns undefined when the command was refused; whoever gave it reads why from the search */
@@ -242,9 +271,13 @@ export class RetrospectiveOwner {
     try {
       await this.parts.probes.put(probeName(id), probe);
     } catch (error) {
-      throw new Failure('PROBE_NOT_KEPT', 'The image store cannot be written.', true, { cause: error });
+      throw storeUnwritable(error);
     }
   }
+}
+
+function storeUnwritable(cause: unknown): Failure {
+  return new Failure('PROBE_NOT_KEPT', 'The image store cannot be written.', true, { cause });
 }
 
 function receivedAudit(received: {

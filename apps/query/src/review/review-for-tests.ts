@@ -59,6 +59,8 @@ export class ReviewForTests {
   readonly runs = new Map<SearchId, number>();
   /** Of a search, what its gallery waits for before it answers. */
   readonly answersAfter = new Map<SearchId, Promise<void>>();
+  /** Before a hold of a search is begun or ended, by its directionId. */
+  readonly beforeHold = new Map<string, () => Promise<void>>();
 
   private constructor(
     readonly home: string,
@@ -244,7 +246,12 @@ export class ReviewReplica {
     this.decisions = new SearchDecisions(publisher, view);
     const withdrawal = new CandidateWithdrawal(view, dispositions, publisher, log);
     dispositions.onChange((changes) => withdrawal.noticed(changes.map(({ imageId }) => imageId)));
-    const holds = new OpenSearchHold(publisher);
+    const holds = new OpenSearchHold({
+      publish: async (record) => {
+        await this.tests.beforeHold.get(record.key as string)?.();
+        return publisher.publish(record);
+      },
+    });
     this.parts = { audit, publisher, withdrawal, holds };
   }
 

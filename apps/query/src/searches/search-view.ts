@@ -38,7 +38,7 @@ export class SearchView {
   private waiters: Waiter[] = [];
 
   private constructor(
-    kafka: KafkaClient,
+    private readonly kafka: KafkaClient,
     file: string,
     clusterId: string,
     private readonly log: Log,
@@ -136,6 +136,17 @@ export class SearchView {
     if (this.tables.versionOf(id) >= version) return;
     const partition = partitionFor(Buffer.from(id), SEARCH_PARTITIONS);
     await this.until((batch) => batch.partition === partition && this.tables.versionOf(id) >= version, withinMs);
+  }
+
+  /**
+   * Resolves when the view reflects everything about this search that was in the log at the time of the call.
+   *
+   * @throws Failure VIEW_BEHIND after `withinMs`, KAFKA_UNAVAILABLE
+   */
+  async upToDate(id: SearchId, withinMs: number): Promise<void> {
+    const partition = partitionFor(Buffer.from(id), SEARCH_PARTITIONS);
+    const ends = await this.kafka.topicAdmin().topicOffsets(SEARCHES_EVENTS);
+    await this.reflects(partition, ends.get(partition)!.high, withinMs);
   }
 
   async close(): Promise<void> {

@@ -6,7 +6,14 @@ import { AuditLog } from '#audit/audit-log.js';
 import type { AuditEntry } from '#contracts/audit-record.js';
 import { partitionFor } from '#contracts/murmur2.js';
 import type { SearchEvent } from '#contracts/search-record.js';
-import { AUDIT_ENTRIES, AUDIT_LOG, desiredTopics, SEARCH_PARTITIONS, SEARCHES_EVENTS } from '#contracts/topics.js';
+import {
+  AUDIT_ENTRIES,
+  AUDIT_LOG,
+  CUSTODY_DIRECTIONS,
+  desiredTopics,
+  SEARCH_PARTITIONS,
+  SEARCHES_EVENTS,
+} from '#contracts/topics.js';
 import { CodedError } from '#domain/errors.js';
 import type { Disposition } from '#domain/disposition.js';
 import type { ImageId, ModelId, Offset } from '#domain/ids.js';
@@ -36,7 +43,7 @@ export class SearchesForTests {
   static async open(): Promise<SearchesForTests> {
     const kafka = clientForTests();
     const topics = desiredTopics({ modelId: 'a0d170a0d170a0d1' as ModelId, profile: 'local', replication: 1 });
-    const needed = new Set<string>([SEARCHES_EVENTS, AUDIT_ENTRIES, AUDIT_LOG]);
+    const needed = new Set<string>([SEARCHES_EVENTS, AUDIT_ENTRIES, AUDIT_LOG, CUSTODY_DIRECTIONS]);
     await kafka.topicAdmin().applyTopics(topics.filter(({ name }) => needed.has(name)));
     const folder = await mkdtemp(join(tmpdir(), 'searches-'));
     const publisher = kafka.publisher();
