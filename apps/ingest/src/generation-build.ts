@@ -3,7 +3,8 @@
  * running model's `gallery.templates` from its beginning. For each template there the photograph that is held goes
  * through the other pack; for each tombstone there is one here. What it follows is what was enrolled, so that the two
  * galleries hold the same images, but for those of which the other pack can make no template: these are said as gaps,
- * and `custody.outcomes` says nothing of them.
+ * and `custody.outcomes` says nothing of them. A record that the running gallery cannot use is followed by one that says
+ * so: what the one knows to be missing must not count as complete in the other.
  *
  * Delivery is at least once and the effect exactly once: a template carries the source offset of the one it follows, so
  * a later one wins in the new gallery too, and what is erased is never applied, whoever publishes it and whenever.
@@ -14,8 +15,11 @@ import {
   encodeTemplate,
   parseTemplateKeeping,
   parseTemplateRecord,
+  standsForUnusable,
   templateHeaders,
+  templateSourceOffset,
   templateTombstoneHeaders,
+  templateUnusableHeaders,
   type TemplateRecord,
 } from '#contracts/template-record.js';
 import { galleryTemplates } from '#contracts/topics.js';
@@ -94,7 +98,7 @@ export class GenerationBuild {
     if (isLogMarker(record.headers)) return 'superseded';
     if (record.value === null) return this.remove(record);
     const followed = this.read(record);
-    if (followed === undefined) return 'unusable';
+    if (followed === undefined) return this.followUnusable(record);
     const { id, source } = followed;
     if (this.isErased(followed)) return 'superseded';
     const photograph = await this.images.get(custodyImageName(id, source.sourceOffset));
@@ -125,7 +129,7 @@ export class GenerationBuild {
     return 'built';
   }
 
-  /** @returns undefined for what the running gallery cannot use either, which says so itself */
+  /** @returns undefined for what the running gallery cannot use either */
   private read({ key, headers, partition }: KafkaRecord): Followed | undefined {
     try {
       const template = parseTemplateRecord(key, headers);
@@ -148,6 +152,22 @@ export class GenerationBuild {
     await this.publishTombstone(id);
     await this.closeGap(id);
     return 'removed';
+  }
+
+  /** The new gallery decides as the running one does: an earlier template that it holds stays, or the image is missing. */
+  private async followUnusable({ key, headers, timestampMs }: KafkaRecord): Promise<Built> {
+    const id = idOf(key);
+    if (id === undefined) return 'unusable';
+    const sourceOffset = templateSourceOffset(headers);
+    if (sourceOffset !== undefined && isErased(this.dispositionOf(id), sourceOffset)) return 'superseded';
+    const of = { sourceOffset, timestampMs: standsForUnusable(headers) ?? timestampMs };
+    await this.publisher.publish({
+      topic: galleryTemplates(this.faces.modelId),
+      key: id,
+      value: Buffer.alloc(0),
+      headers: templateUnusableHeaders(id, of, GENERATION_SOURCE),
+    });
+    return 'unusable';
   }
 
   private async nameInAudit({ id, metadata, source, keeping, partition }: Followed): Promise<void> {

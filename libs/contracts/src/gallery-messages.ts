@@ -75,7 +75,7 @@ const tombstone: Message = {
 const unusable: Message = {
   type: TEMPLATE_UNUSABLE_TYPE,
   summary: 'Stands for a template that could not be used, so that nobody takes the image for one that was never there.',
-  senders: ['custody-index'],
+  senders: ['custody-index', 'custody-generation'],
   headers: eventHeaders(TEMPLATE_UNUSABLE_TYPE, {
     subject: imageIdSchema,
     extensions: { sourceoffset: headerNumber.optional(), recordedat: headerNumber },
