@@ -5,9 +5,10 @@ import {
   TEMPLATE_UNUSABLE_TYPE,
   templateHeaders,
   templateSourceOffset,
+  templateTombstoneHeaders,
   templateUnusableHeaders,
 } from '#contracts/template-record.js';
-import { galleryTemplates } from '#contracts/topics.js';
+import { GALLERY_GAPS, galleryTemplates } from '#contracts/topics.js';
 import type { Disposition } from '#domain/disposition.js';
 import { imageId, modelId, offset, subjectId } from '#domain/ids.js';
 import type { KafkaRecord } from '#kafka/kafka-record.js';
@@ -104,6 +105,23 @@ describe('the gallery of another model, with records that cannot be followed', (
     it('is nothing under a key that no image has', async () => {
       await follow(record(unreadable(7), 'no image'));
       expect(published).toEqual([]);
+    });
+  });
+
+  describe('the tombstone of what the other pack can make no template of', () => {
+    const tombstones = (): OutgoingRecord[] =>
+      published.filter(({ topic, value }) => topic === galleryTemplates(next) && value === null);
+
+    it('names the photograph that it follows from, so that an earlier one goes whatever is decided of the image', async () => {
+      await follow(record(template(9)));
+      expect(published.map(({ topic }) => topic)).toEqual([GALLERY_GAPS, galleryTemplates(next)]);
+      expect(templateSourceOffset(saidOf(tombstones()[0]!))).toBe(9);
+    });
+
+    it('is followed as it is, in a gallery that was built so itself; that of an erasure names none', async () => {
+      await follow({ ...record(templateTombstoneHeaders(id, '/test', offset(9))), value: null });
+      await follow({ ...record(templateTombstoneHeaders(id, '/test')), value: null });
+      expect(tombstones().map((gone) => templateSourceOffset(saidOf(gone)))).toEqual([9, undefined]);
     });
   });
 });

@@ -26,7 +26,7 @@ import { galleryTemplates } from '#contracts/topics.js';
 import { isErased, type Disposition } from '#domain/disposition.js';
 import { CodedError, describeError, Refusal } from '#domain/errors.js';
 import type { TemplateKeeping } from '#domain/gallery.js';
-import { imageId, type ImageId, type ModelId } from '#domain/ids.js';
+import { imageId, type ImageId, type ModelId, type Offset } from '#domain/ids.js';
 import type { FacePool } from '#face/face-pool.js';
 import type { ProcessedFace } from '#face/face-protocol.js';
 import { processFaceAgain } from '#face/same-face-again.js';
@@ -146,10 +146,10 @@ export class GenerationBuild {
     return isErased(this.dispositionOf(id), source.sourceOffset);
   }
 
-  private async remove({ key }: KafkaRecord): Promise<Built> {
+  private async remove({ key, headers }: KafkaRecord): Promise<Built> {
     const id = idOf(key);
     if (id === undefined) return 'unusable';
-    await this.publishTombstone(id);
+    await this.publishTombstone(id, templateSourceOffset(headers));
     await this.closeGap(id);
     return 'removed';
   }
@@ -199,8 +199,8 @@ export class GenerationBuild {
     });
   }
 
-  private async publishTombstone(id: ImageId): Promise<void> {
-    const headers = templateTombstoneHeaders(id, GENERATION_SOURCE);
+  private async publishTombstone(id: ImageId, supersedes?: Offset): Promise<void> {
+    const headers = templateTombstoneHeaders(id, GENERATION_SOURCE, supersedes);
     await this.publisher.publish({ topic: galleryTemplates(this.faces.modelId), key: id, value: null, headers });
   }
 
@@ -226,8 +226,9 @@ export class GenerationBuild {
     try {
       this.said.add(id);
       await this.publisher.publish(gapRecord(gap, GENERATION_SOURCE));
-      // An older photograph of it may be in the gallery, with what was said of it then.
-      await this.publishTombstone(id);
+      // An older photograph of it may be in the gallery, with what was said of it then. It is not erased, and a
+      // disposition of the image may be of something else: so the tombstone says what it follows from.
+      await this.publishTombstone(id, sourceOffset);
     } catch (unsaid) {
       if (signal.aborted) return true;
       this.log.warn('generation-gap-not-said', { error: describeError(unsaid) });
