@@ -1,5 +1,5 @@
 import { randomUUID } from 'node:crypto';
-import { readdir, mkdtemp, rm } from 'node:fs/promises';
+import { mkdir, mkdtemp, readdir, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
@@ -42,7 +42,7 @@ afterAll(async () => {
   expect(rights.fatal).toEqual([]);
 });
 
-function exportWith(more: { readonly audit?: AuditLog } = {}): ImageExport {
+function exportWith(more: { readonly audit?: AuditLog; readonly file?: string } = {}): ImageExport {
   const { kafka, audit, register, dispositions, directions, modelId } = rights;
   const file = join(folder, `${randomUUID()}.sqlite`);
   return new ImageExport({ kafka, audit, register, dispositions, directions, modelId, file, log: silentLog, ...more });
@@ -203,5 +203,14 @@ describe('the export of what became of every image', () => {
     await expect(images.write(() => Promise.reject(new Error('gone')))).rejects.toThrow('gone');
     expect((await exported(images)).at(-1)).toMatchObject({ kind: 'end' });
     expect(await readdir(folder)).toEqual([]);
+  });
+
+  it('is possible again after one whose file could not be made, without a restart', async () => {
+    const above = join(folder, 'not-there-yet');
+    const images = exportWith({ file: join(above, 'export.sqlite') });
+    await expect(exported(images)).rejects.toThrow('unable to open database file');
+    await mkdir(above);
+    expect((await exported(images)).at(-1)).toMatchObject({ kind: 'end' });
+    await rm(above, { recursive: true });
   });
 });
