@@ -2,6 +2,11 @@
  * Follows an erasure to its end in this replica: the template is overwritten in memory by the shard itself, and then every
  * file that may hold it is replaced by a fresh snapshot, soon and not at the next turn of the timer. Says how far that is
  * done, by the places of the dispositions, so that one figure a partition confirms any number of erasures.
+ *
+ * While erasures keep coming, there is never a moment at which nothing is left to be done. So a replacement confirms what
+ * had been handed on before it was asked for. A disposition counts as handed on when every worker has acknowledged it: by
+ * then it has hidden the template and queued its destruction. The snapshot stands behind that in the worker's one queue,
+ * so it finds the template destroyed, and when it is written, every file from before it is gone.
  */
 import type { Offset } from '#domain/ids.js';
 import { pause } from '#kafka/backoff.js';
@@ -20,7 +25,11 @@ export type Destruction = 'done' | 'under-way' | 'needs-snapshot';
 
 interface ErasingReplica {
   destruction(): Promise<Destruction>;
-  /** Snapshots of the workers whose files may hold what is erased. @returns whether all were written */
+  /**
+   * Snapshots of the workers that are not done with what is erased, each behind what was asked of it before.
+   *
+   * @returns whether all were written
+   */
   replaceFiles(): Promise<boolean>;
 }
 
@@ -74,12 +83,15 @@ export class ErasedFiles {
   private async replace(signal: AbortSignal): Promise<void> {
     await pause(GATHER_MS, signal);
     if (signal.aborted) return;
+    // Asked first: what is handed on while the files are written may be in them.
+    const handedOn = this.handedOn();
     const startMs = performance.now();
     const written = await this.replica.replaceFiles();
     const tookMs = performance.now() - startMs;
-    if (!written) await pause(FAILED_MS, signal);
+    if (!written) return pause(FAILED_MS, signal);
+    this.advance(handedOn);
     // What it has replaced is known at once; the rest is before the next one.
-    else if ((await this.replica.destruction()) !== 'done') await pause(tookMs * REST_PER_SNAPSHOT, signal);
+    if ((await this.replica.destruction()) !== 'done') await pause(tookMs * REST_PER_SNAPSHOT, signal);
   }
 
   private advance(handedOn: ReadonlyMap<number, Offset>): void {

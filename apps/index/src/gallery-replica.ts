@@ -249,10 +249,15 @@ export class GalleryReplica {
     return all.find((one) => one === 'needs-snapshot') ?? all.find((one) => one === 'under-way') ?? 'done';
   }
 
-  /** Replaces the files that may hold what is erased. @returns whether all were written */
+  /**
+   * Replaces the files that may hold what is erased. A worker that is at it counts too: what it is writing may fail, or
+   * have been begun before an erasure that is acknowledged by now.
+   *
+   * @returns whether all were written
+   */
   async replaceFiles(): Promise<boolean> {
     const reports = await this.reports();
-    const isToReplace = (worker: number): boolean => reports[worker]?.destruction === 'needs-snapshot';
+    const isToReplace = (worker: number): boolean => reports[worker]?.destruction !== 'done';
     return this.snapshot('erasure', isToReplace);
   }
 

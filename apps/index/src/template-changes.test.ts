@@ -1,6 +1,11 @@
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
-import { encodeTemplate, templateHeaders, templateUnusableHeaders } from '#contracts/template-record.js';
+import {
+  encodeTemplate,
+  templateHeaders,
+  templateTombstoneHeaders,
+  templateUnusableHeaders,
+} from '#contracts/template-record.js';
 import { imageId, isImageId, modelId, offset, subjectId } from '#domain/ids.js';
 import { GalleryShard } from '#gallery/gallery-shard.js';
 import { vectorFault } from '#gallery/template-vector.js';
@@ -71,14 +76,17 @@ describe('a record of the template topic', () => {
     fc.assert(
       fc.property(fc.array(rubbish, { minLength: 1, maxLength: 30 }), fc.boolean(), (records, built) => {
         const shard = new GalleryShard({ dimension: DIMENSION, partitions: [0], autoExactMaxTemplates: 0 });
-        const missing = new Set<string>();
+        /** By image, where its unusable record came from. */
+        const missing = new Map<string, number | undefined>();
         records.forEach((record, at) => {
           const change = templateChangeOf({ ...record, offset: offset(at) }, MODEL, DIMENSION);
           const result = shard.apply(change);
           const { imageId: id } = change;
-          if (change.kind === 'tombstone') missing.delete(id);
-          else if (result.unusable.length > 0) {
-            if (isImageId(id) && shard.templateOf(id) === undefined) missing.add(id);
+          const from = change.kind === 'template' ? change.source.sourceOffset : change.sourceOffset;
+          if (change.kind === 'tombstone') {
+            if ((missing.get(id) ?? -1) <= (from ?? Infinity)) missing.delete(id);
+          } else if (result.unusable.length > 0) {
+            if (isImageId(id) && shard.templateOf(id) === undefined) missing.set(id, from);
           } else missing.delete(id);
           if (built) shard.approximate.build(0);
         });
@@ -108,6 +116,17 @@ describe('a record of the template topic', () => {
     const stands = templateChangeOf({ ...good, value: Buffer.alloc(0), headers }, MODEL, DIMENSION);
     expect(stands).toMatchObject({ kind: 'unusable', timestampMs: 77 });
     expect('sourceOffset' in stands).toBe(false);
+  });
+
+  it('that is a tombstone says of which later photograph it is, where it is of one', () => {
+    const gone = { ...goodRecord('a', 12), value: null };
+    const change = (headers: KafkaRecord['headers']) => templateChangeOf({ ...gone, headers }, MODEL, DIMENSION);
+    const named = templateTombstoneHeaders(imageId('a'), '/ingest', offset(9));
+    expect(change(named)).toMatchObject({ kind: 'tombstone', sourceOffset: 9 });
+    for (const headers of [templateTombstoneHeaders(imageId('a'), '/ingest'), {}, { ce_sourceoffset: 'x' }]) {
+      expect(change(headers)).toMatchObject({ kind: 'tombstone' });
+      expect('sourceOffset' in change(headers)).toBe(false);
+    }
   });
 
   it('of another model is unusable, however good it is', () => {

@@ -16,7 +16,9 @@ export function templateChangeOf(record: KafkaRecord, modelId: ModelId, dimensio
   // Byte by byte, so that a key that is no imageId stays one: the shard tells them apart.
   const imageId = (record.key ?? Buffer.alloc(0)).toString('latin1') as ImageId;
   const place = { partition: record.partition, offset: record.offset, imageId, timestampMs: record.timestampMs };
-  if (record.value === null) return { ...place, kind: 'tombstone' };
+  const sourceOffset = templateSourceOffset(record.headers);
+  const from = { ...(sourceOffset !== undefined && { sourceOffset }) };
+  if (record.value === null) return { ...place, kind: 'tombstone', ...from };
   try {
     const parsed = parseTemplateRecord(record.key, record.headers);
     if (parsed.modelId === modelId) {
@@ -32,8 +34,7 @@ export function templateChangeOf(record: KafkaRecord, modelId: ModelId, dimensio
   }
 
   function unusable(reason: string): TemplateChange {
-    const sourceOffset = templateSourceOffset(record.headers);
     const timestampMs = standsForUnusable(record.headers) ?? record.timestampMs;
-    return { ...place, timestampMs, kind: 'unusable', reason, ...(sourceOffset !== undefined && { sourceOffset }) };
+    return { ...place, timestampMs, kind: 'unusable', reason, ...from };
   }
 }

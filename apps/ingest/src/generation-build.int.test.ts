@@ -265,11 +265,11 @@ describe.skipIf(packFolder === undefined)('the gallery of another model', () => 
     expect(await gapsOf(outcome.imageId)).toEqual([]);
   });
 
-  it('passes by what the running gallery cannot use either', async () => {
+  it('says of what the running gallery cannot use that the image is missing, and makes no gap of it', async () => {
     const { record } = await enrolled();
     const id = ingest.newId();
     await follow([{ ...record, key: Buffer.from(id), headers: { ...record.headers, ce_subjectid: '' } }]);
-    expect(await built(id)).toEqual([]);
+    expect(await built(id)).toMatchObject([{ headers: { ce_type: 'gallery.template-unusable.v1' } }]);
     expect(await gapsOf(id)).toEqual([]);
   });
 });

@@ -3,7 +3,8 @@
  * running model's `gallery.templates` from its beginning. For each template there the photograph that is held goes
  * through the other pack; for each tombstone there is one here. What it follows is what was enrolled, so that the two
  * galleries hold the same images, but for those of which the other pack can make no template: these are said as gaps,
- * and `custody.outcomes` says nothing of them.
+ * and `custody.outcomes` says nothing of them. A record that the running gallery cannot use is followed by one that says
+ * so: what the one knows to be missing must not count as complete in the other.
  *
  * Delivery is at least once and the effect exactly once: a template carries the source offset of the one it follows, so
  * a later one wins in the new gallery too, and what is erased is never applied, whoever publishes it and whenever.
@@ -14,15 +15,18 @@ import {
   encodeTemplate,
   parseTemplateKeeping,
   parseTemplateRecord,
+  standsForUnusable,
   templateHeaders,
+  templateSourceOffset,
   templateTombstoneHeaders,
+  templateUnusableHeaders,
   type TemplateRecord,
 } from '#contracts/template-record.js';
 import { galleryTemplates } from '#contracts/topics.js';
 import { isErased, type Disposition } from '#domain/disposition.js';
 import { CodedError, describeError, Refusal } from '#domain/errors.js';
 import type { TemplateKeeping } from '#domain/gallery.js';
-import { imageId, type ImageId, type ModelId } from '#domain/ids.js';
+import { imageId, type ImageId, type ModelId, type Offset } from '#domain/ids.js';
 import type { FacePool } from '#face/face-pool.js';
 import type { ProcessedFace } from '#face/face-protocol.js';
 import { processFaceAgain } from '#face/same-face-again.js';
@@ -94,7 +98,7 @@ export class GenerationBuild {
     if (isLogMarker(record.headers)) return 'superseded';
     if (record.value === null) return this.remove(record);
     const followed = this.read(record);
-    if (followed === undefined) return 'unusable';
+    if (followed === undefined) return this.followUnusable(record);
     const { id, source } = followed;
     if (this.isErased(followed)) return 'superseded';
     const photograph = await this.images.get(custodyImageName(id, source.sourceOffset));
@@ -125,7 +129,7 @@ export class GenerationBuild {
     return 'built';
   }
 
-  /** @returns undefined for what the running gallery cannot use either, which says so itself */
+  /** @returns undefined for what the running gallery cannot use either */
   private read({ key, headers, partition }: KafkaRecord): Followed | undefined {
     try {
       const template = parseTemplateRecord(key, headers);
@@ -142,12 +146,28 @@ export class GenerationBuild {
     return isErased(this.dispositionOf(id), source.sourceOffset);
   }
 
-  private async remove({ key }: KafkaRecord): Promise<Built> {
+  private async remove({ key, headers }: KafkaRecord): Promise<Built> {
     const id = idOf(key);
     if (id === undefined) return 'unusable';
-    await this.publishTombstone(id);
+    await this.publishTombstone(id, templateSourceOffset(headers));
     await this.closeGap(id);
     return 'removed';
+  }
+
+  /** The new gallery decides as the running one does: an earlier template that it holds stays, or the image is missing. */
+  private async followUnusable({ key, headers, timestampMs }: KafkaRecord): Promise<Built> {
+    const id = idOf(key);
+    if (id === undefined) return 'unusable';
+    const sourceOffset = templateSourceOffset(headers);
+    if (sourceOffset !== undefined && isErased(this.dispositionOf(id), sourceOffset)) return 'superseded';
+    const of = { sourceOffset, timestampMs: standsForUnusable(headers) ?? timestampMs };
+    await this.publisher.publish({
+      topic: galleryTemplates(this.faces.modelId),
+      key: id,
+      value: Buffer.alloc(0),
+      headers: templateUnusableHeaders(id, of, GENERATION_SOURCE),
+    });
+    return 'unusable';
   }
 
   private async nameInAudit({ id, metadata, source, keeping, partition }: Followed): Promise<void> {
@@ -179,8 +199,8 @@ export class GenerationBuild {
     });
   }
 
-  private async publishTombstone(id: ImageId): Promise<void> {
-    const headers = templateTombstoneHeaders(id, GENERATION_SOURCE);
+  private async publishTombstone(id: ImageId, supersedes?: Offset): Promise<void> {
+    const headers = templateTombstoneHeaders(id, GENERATION_SOURCE, supersedes);
     await this.publisher.publish({ topic: galleryTemplates(this.faces.modelId), key: id, value: null, headers });
   }
 
@@ -206,8 +226,9 @@ export class GenerationBuild {
     try {
       this.said.add(id);
       await this.publisher.publish(gapRecord(gap, GENERATION_SOURCE));
-      // An older photograph of it may be in the gallery, with what was said of it then.
-      await this.publishTombstone(id);
+      // An older photograph of it may be in the gallery, with what was said of it then. It is not erased, and a
+      // disposition of the image may be of something else: so the tombstone says what it follows from.
+      await this.publishTombstone(id, sourceOffset);
     } catch (unsaid) {
       if (signal.aborted) return true;
       this.log.warn('generation-gap-not-said', { error: describeError(unsaid) });

@@ -66,16 +66,24 @@ const template: Message = {
 
 const tombstone: Message = {
   type: TEMPLATE_TOMBSTONE_TYPE,
-  summary: 'The template is gone: the image was erased.',
+  summary: 'The template is gone: the image was erased, or a later photograph of it has none.',
   senders: ['custody-ingest', 'custody-query', 'custody-index', 'custody-generation'],
-  headers: eventHeaders(TEMPLATE_TOMBSTONE_TYPE, { subject: imageIdSchema }),
+  headers: eventHeaders(TEMPLATE_TOMBSTONE_TYPE, {
+    subject: imageIdSchema,
+    extensions: {
+      sourceoffset: headerNumber.optional().meta({
+        description:
+          'The custody.images record of the later photograph; what came from there or before goes. Inclusive.',
+      }),
+    },
+  }),
   value: { kind: 'none' },
 };
 
 const unusable: Message = {
   type: TEMPLATE_UNUSABLE_TYPE,
   summary: 'Stands for a template that could not be used, so that nobody takes the image for one that was never there.',
-  senders: ['custody-index'],
+  senders: ['custody-index', 'custody-generation'],
   headers: eventHeaders(TEMPLATE_UNUSABLE_TYPE, {
     subject: imageIdSchema,
     extensions: { sourceoffset: headerNumber.optional(), recordedat: headerNumber },

@@ -136,6 +136,8 @@ describe('a template record', () => {
       ce_type: TEMPLATE_TOMBSTONE_TYPE,
       ce_subject: 'img-1',
     });
+    expect(templateSourceOffset(templateTombstoneHeaders('img-1' as ImageId, '/i'))).toBeUndefined();
+    expect(templateSourceOffset(templateTombstoneHeaders('img-1' as ImageId, '/i', 9 as Offset))).toBe(9);
   });
 });
 

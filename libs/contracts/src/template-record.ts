@@ -49,8 +49,13 @@ export function templateHeaders(record: TemplateRecord, source: string): Headers
   });
 }
 
-export function templateTombstoneHeaders(id: ImageId, source: string): Headers {
-  return cloudEventHeaders({ type: TEMPLATE_TOMBSTONE_TYPE, source, subject: id });
+/**
+ * @param supersedes of a tombstone that follows from a later photograph and not from an erasure: the `custody.images`
+ *   record of that, inclusive. It removes what came from there or before, whatever the dispositions say.
+ */
+export function templateTombstoneHeaders(id: ImageId, source: string, supersedes?: Offset): Headers {
+  const extensions = { sourceoffset: supersedes?.toString() };
+  return cloudEventHeaders({ type: TEMPLATE_TOMBSTONE_TYPE, source, subject: id, extensions });
 }
 
 /**
@@ -114,7 +119,9 @@ export function parseTemplateRecord(key: Buffer | null, headers: Headers): Templ
   }
 }
 
-/** What a record that cannot be used may still say: which `custody.images` record it came from. Inclusive. */
+/**
+ * Which `custody.images` record it came from, as a record that cannot be used may still say, and a tombstone may. Inclusive.
+ */
 export function templateSourceOffset(headers: Headers): Offset | undefined {
   try {
     return offset(headers['ce_sourceoffset'] ?? 'missing');

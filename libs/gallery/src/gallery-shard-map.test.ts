@@ -86,10 +86,13 @@ function compareWithPlainMap(seed: number): void {
       expect(result.staleOverwrites).toEqual(before === undefined ? [] : [image]);
       if (before === undefined && (source ?? Infinity) > (through ?? -1)) missing.set(image, source);
     } else if (action < 0.75) {
-      shard.apply({ ...place, kind: 'tombstone' });
+      const source = random() < 0.3 ? pick(100) : undefined;
+      shard.apply({ ...place, kind: 'tombstone', ...(source !== undefined && { sourceOffset: offset(source) }) });
       next++;
-      if (!dispositions.has(image)) missing.delete(image);
-      if (before !== undefined && (!dispositions.has(image) || before.sourceOffset <= (through ?? -1)))
+      const outlives = (from: number | undefined): boolean =>
+        source === undefined || from === undefined ? dispositions.has(image) : from > source;
+      if (!outlives(missing.get(image))) missing.delete(image);
+      if (before !== undefined && (!outlives(before.sourceOffset) || before.sourceOffset <= (through ?? -1)))
         held.delete(image);
     } else if (action < 0.95) {
       const kind = (['restricted', 'retired', 'erased'] as const)[pick(3)]!;

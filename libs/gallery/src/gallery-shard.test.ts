@@ -32,8 +32,9 @@ function template(image: string, sourceOffset: number, vector: Float32Array, mor
   } satisfies TemplateChange;
 }
 
-function tombstone(image: string): TemplateChange {
-  return { kind: 'tombstone', partition: 0, offset: offset(nextOffset++), imageId: imageId(image), timestampMs: 0 };
+function tombstone(image: string, sourceOffset?: number): TemplateChange {
+  const place = { partition: 0, offset: offset(nextOffset++), imageId: imageId(image), timestampMs: 0 };
+  return { ...place, kind: 'tombstone', ...(sourceOffset !== undefined && { sourceOffset: offset(sourceOffset) }) };
 }
 
 function unusable(image: string, more: { sourceOffset?: Offset; timestampMs?: number } = {}) {
@@ -114,6 +115,32 @@ describe.each(['exact', 'approximate'] as const)('GalleryShard, searched in %s m
     shard.setDisposition(imageId('erased'), disposition('erased', 'erased', 20), 'later');
     expect(shard.apply(tombstone('erased')).removed).toBe(1);
     expect(shard.size).toBe(2);
+  });
+
+  it.each([
+    ['nothing', undefined],
+    ['an erasure of what was before', disposition('a', 'erased', 2)],
+    ['a restriction', disposition('a', 'restricted', 5)],
+  ])('removes by the tombstone of a later photograph what is not later, where %s is decided', (_, decided) => {
+    const shard = createShard();
+    shard.apply(template('a', 5, face(1)));
+    if (decided !== undefined) shard.setDisposition(imageId('a'), decided);
+    expect(shard.apply(tombstone('a', 4))).toMatchObject({ removed: 0, staleOverwrites: ['a'] });
+    expect(shard.apply(tombstone('a', 9))).toMatchObject({ removed: 1, staleOverwrites: [] });
+    expect(shard.size).toBe(0);
+    shard.apply(template('a', 10, face(1)));
+    expect(shard.apply(tombstone('a', 9))).toMatchObject({ removed: 0, staleOverwrites: ['a'] });
+    expect(shard.apply(tombstone('a', 10)).removed).toBe(1);
+  });
+
+  it('counts an image as missing no longer by the tombstone of a later photograph, and goes on by that of an earlier', () => {
+    const shard = createShard();
+    shard.setDisposition(imageId('a'), disposition('a', 'erased', 2));
+    shard.apply(unusable('a', { sourceOffset: offset(5) }));
+    expect(shard.apply(tombstone('a', 4)).unusableOverwrites).toMatchObject([{ imageId: 'a', sourceOffset: 5 }]);
+    expect(shard.coverage()[0]).toMatchObject({ unusable: 1 });
+    expect(shard.apply(tombstone('a', 9)).unusableOverwrites).toEqual([]);
+    expect(shard.coverage()[0]).toMatchObject({ unusable: 0 });
   });
 
   it('hides a restricted image at once and shows it again when the restriction ends', () => {

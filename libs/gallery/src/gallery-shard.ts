@@ -6,7 +6,8 @@
  * leave the entries, the vectors and both engines agreeing. A search sees every change that was applied before it.
  *
  * - A later source wins over an earlier one, whatever order they arrive in.
- * - What is erased is never applied. A tombstone removes only what an erasure covers, or what no disposition speaks of.
+ * - What is erased is never applied. A tombstone removes only what an erasure covers, or what no disposition speaks of;
+ *   one that names the later photograph from which it follows removes what is not later than that.
  * - A record that cannot be used changes no template. Where there is an earlier one it stays, and the log is put right;
  *   where there is none, the image counts as unusable, so that answers say that something is missing.
  * - Whatever happens to a record, its partition's next offset moves past it.
@@ -92,7 +93,7 @@ export class GalleryShard {
         this.#applyTemplate(change, result);
         break;
       case 'tombstone':
-        this.#applyTombstone(change.imageId, result);
+        this.#applyTombstone(change, result);
         break;
       case 'unusable':
         this.#applyUnusable(change, change.reason, change.sourceOffset, result);
@@ -293,16 +294,22 @@ export class GalleryShard {
     result.applied++;
   }
 
-  #applyTombstone(imageId: ImageId, result: ApplyResult): void {
+  #applyTombstone(
+    { imageId, sourceOffset: supersedes }: TemplateChange & { kind: 'tombstone' },
+    result: ApplyResult,
+  ): void {
     const disposition = this.#dispositions.get(imageId);
+    const outlives = (from: Offset | undefined): boolean =>
+      supersedes === undefined || from === undefined ? disposition !== undefined : from > supersedes;
     const unusable = this.#unusable.get(imageId);
     // As with a template: the erasure does not cover it, or it would not be there.
-    if (unusable !== undefined && disposition !== undefined) {
+    if (unusable !== undefined && outlives(unusable.sourceOffset)) {
       result.unusableOverwrites.push({ imageId, ...unusable });
     } else this.#unusable.delete(imageId);
     const slot = this.templates.slotOf(imageId);
     if (slot === undefined) return;
-    if (disposition !== undefined && !isErased(disposition, this.templates.sourceOffset(slot))) {
+    const from = this.templates.sourceOffset(slot);
+    if (outlives(from) && !isErased(disposition, from)) {
       result.staleOverwrites.push(imageId);
       return;
     }

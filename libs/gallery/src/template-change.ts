@@ -19,7 +19,8 @@ export type TemplateChange = {
       readonly source: TemplateSource;
       readonly keeping?: TemplateKeeping;
     }
-  | { readonly kind: 'tombstone' }
+  /** `sourceOffset` where it follows from a later photograph: what came from there or before goes. Inclusive. */
+  | { readonly kind: 'tombstone'; readonly sourceOffset?: Offset }
   /** A record that could not be decoded; `sourceOffset` where it says at least that. */
   | { readonly kind: 'unusable'; readonly reason: string; readonly sourceOffset?: Offset }
 );

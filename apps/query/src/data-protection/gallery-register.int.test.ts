@@ -98,8 +98,8 @@ async function enrol(
   });
 }
 
-async function bury(imageId: ImageId): Promise<void> {
-  const headers = templateTombstoneHeaders(imageId, '/test');
+async function bury(imageId: ImageId, supersedes?: number): Promise<void> {
+  const headers = templateTombstoneHeaders(imageId, '/test', supersedes as Offset | undefined);
   await publisher.publish({ topic: galleryTemplates(modelId), key: imageId, value: null, headers });
 }
 
@@ -185,6 +185,19 @@ describe('the register of images held', () => {
     await enrol(again, subjectId, 6);
     for (const id of [buried, erased, again, restricted]) await settled(register, id);
     expect(register.imagesOf(subjectId).map(({ imageId }) => imageId)).toEqual([again, restricted].sort());
+  });
+
+  it('no longer holds a photograph of which a later one has no template, whatever is decided of the image', async () => {
+    const register = await openRegister();
+    const subjectId = newSubject();
+    const [again, restricted, later] = [newImage(), newImage(), newImage()];
+    dispose(again, 'erased', 2);
+    dispose(restricted, 'restricted', 5);
+    for (const id of [again, restricted]) await enrol(id, subjectId, 5);
+    await enrol(later, subjectId, 10);
+    for (const id of [again, restricted, later]) await bury(id, 9);
+    for (const id of [again, restricted, later]) await settled(register, id);
+    expect(register.imagesOf(subjectId).map(({ imageId }) => imageId)).toEqual([later]);
   });
 
   it('leaves nothing of an image that is no longer held in its files', async () => {

@@ -6,7 +6,7 @@
  * whether its tombstone has been read or not.
  */
 import type { DatabaseSync, StatementSync } from 'node:sqlite';
-import { parseTemplateKeeping, parseTemplateRecord } from '#contracts/template-record.js';
+import { parseTemplateKeeping, parseTemplateRecord, templateSourceOffset } from '#contracts/template-record.js';
 import { galleryTemplates } from '#contracts/topics.js';
 import { isErased, type Disposition } from '#domain/disposition.js';
 import { describeError, Failure, Refusal } from '#domain/errors.js';
@@ -279,12 +279,18 @@ export class GalleryRegister {
     if (changes.length > 0) for (const listener of this.listeners) listener(changes);
   }
 
-  /** As the index does: a tombstone removes what an erasure covers, or what no disposition speaks of. */
+  /**
+   * As the index does: a tombstone removes what an erasure covers, or what no disposition speaks of; one that names a
+   * later photograph, of which a builder of this gallery could make no template, what is not later than that.
+   */
   private remove(record: KafkaRecord): RegisterChange | undefined {
     const id = (record.key ?? Buffer.alloc(0)).toString('latin1') as ImageId;
     const held = this.known(id);
     if (held === undefined) return undefined;
-    if (this.options.dispositionOf(id) !== undefined && this.isHeld(held)) return undefined;
+    const supersedes = templateSourceOffset(record.headers);
+    const outlives =
+      supersedes === undefined ? this.options.dispositionOf(id) !== undefined : held.sourceOffset > supersedes;
+    if (outlives && this.isHeld(held)) return undefined;
     this.db.prepare('DELETE FROM images WHERE image_id = ?').run(id);
     return { imageId: id, image: undefined };
   }

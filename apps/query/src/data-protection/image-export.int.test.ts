@@ -1,5 +1,5 @@
 import { randomUUID } from 'node:crypto';
-import { readdir, mkdtemp, rm } from 'node:fs/promises';
+import { mkdir, mkdtemp, readdir, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
@@ -205,9 +205,12 @@ describe('the export of what became of every image', () => {
     expect(await readdir(folder)).toEqual([]);
   });
 
-  it('keeps no place when its file cannot be written', async () => {
-    const images = exportWith({ file: join(folder, 'gone', 'judged.sqlite') });
-    await expect(exported(images)).rejects.toThrow();
-    await expect(images.begin(dataProtection)).resolves.toBeUndefined();
+  it('is possible again after one whose file could not be made, without a restart', async () => {
+    const above = join(folder, 'not-there-yet');
+    const images = exportWith({ file: join(above, 'export.sqlite') });
+    await expect(exported(images)).rejects.toThrow('unable to open database file');
+    await mkdir(above);
+    expect((await exported(images)).at(-1)).toMatchObject({ kind: 'end' });
+    await rm(above, { recursive: true });
   });
 });

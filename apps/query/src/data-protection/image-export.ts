@@ -89,47 +89,49 @@ export class ImageExport {
 
   /** @throws Failure VIEW_BEHIND, KAFKA_UNAVAILABLE; what the sink rejects with */
   async write(sink: LineSink): Promise<void> {
+    const { file } = this.parts;
     try {
-      await this.writeLines(sink);
+      rmSync(file, { force: true });
+      const judged = new JudgedImages(file);
+      try {
+        await this.writeLines(sink, judged);
+      } finally {
+        judged.close();
+      }
     } finally {
+      // First: whatever a failing disk makes of the rest, the next export must not wait for this one.
       this.running = false;
+      rmSync(file, { force: true });
     }
   }
 
-  private async writeLines(sink: LineSink): Promise<void> {
-    const { modelId, register, file } = this.parts;
+  private async writeLines(sink: LineSink, judged: JudgedImages): Promise<void> {
+    const { modelId, register } = this.parts;
     const send = (lines: readonly ImageExportLine[]): Promise<void> =>
       lines.length === 0 ? nextTurn() : sink(lines.map(formatImageExportLine).join(''));
-    rmSync(file, { force: true });
-    const judged = new JudgedImages(file);
-    try {
-      const exportedAt = new Date().toISOString();
-      const imagesWaiting = await this.countWaiting();
-      const outcomesSince = await this.readOutcomes(judged);
-      // What ingest has said to be enrolled by now is in the log that the register reads.
-      await register.readToEnd();
-      await this.readErasures(judged);
-      await send([{ kind: 'image-export', version: 1, exportedAt, modelId, outcomesSince, imagesWaiting }]);
-      let images = 0;
-      for (let after: ImageId | undefined, first = true; first || after !== undefined; first = false) {
-        const page = register.page(after, SLICE_ROWS);
-        await send(page.images.map((image) => this.heldLine(image, judged.take(image.imageId))));
-        images += page.images.length;
-        after = page.next;
-      }
-      for (let after: ImageId | undefined, first = true; first || after !== undefined; first = false) {
-        const page = judged.page(after, SLICE_ROWS);
-        // One that has been enrolled since is told of in the next export.
-        const lines = page.images.filter(({ imageId }) => register.image(imageId) === undefined);
-        await send(lines.map((image) => ({ kind: 'image', ...image })));
-        images += lines.length;
-        after = page.next;
-      }
-      await send([{ kind: 'end', images }]);
-    } finally {
-      judged.close();
-      rmSync(file, { force: true });
+    const exportedAt = new Date().toISOString();
+    const imagesWaiting = await this.countWaiting();
+    const outcomesSince = await this.readOutcomes(judged);
+    // What ingest has said to be enrolled by now is in the log that the register reads.
+    await register.readToEnd();
+    await this.readErasures(judged);
+    await send([{ kind: 'image-export', version: 1, exportedAt, modelId, outcomesSince, imagesWaiting }]);
+    let images = 0;
+    for (let after: ImageId | undefined, first = true; first || after !== undefined; first = false) {
+      const page = register.page(after, SLICE_ROWS);
+      await send(page.images.map((image) => this.heldLine(image, judged.take(image.imageId))));
+      images += page.images.length;
+      after = page.next;
     }
+    for (let after: ImageId | undefined, first = true; first || after !== undefined; first = false) {
+      const page = judged.page(after, SLICE_ROWS);
+      // One that has been enrolled since is told of in the next export.
+      const lines = page.images.filter(({ imageId }) => register.image(imageId) === undefined);
+      await send(lines.map((image) => ({ kind: 'image', ...image })));
+      images += lines.length;
+      after = page.next;
+    }
+    await send([{ kind: 'end', images }]);
   }
 
   private heldLine(image: HeldImage, last: Unheld | undefined): ExportedImage {

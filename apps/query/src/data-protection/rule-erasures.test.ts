@@ -97,7 +97,7 @@ describe('an erasure by rule', () => {
       expect(await rules.askForAll(signal, now)).toBe(1);
       expect(asked).toMatchObject([{ imageIds: ['img-2'] }]);
       expect(said).toMatchObject([
-        ['rule-erasure-not-asked', { imageId: 'img-1' }],
+        ['rule-erasure-not-asked', {}],
         ['rule-erasures-asked', { images: 1, failed: 1, policyVersion: 3 }],
       ]);
     } finally {

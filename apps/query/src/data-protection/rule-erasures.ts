@@ -74,7 +74,7 @@ export class RuleErasures {
         } catch (error) {
           // What is wrong with one image must not keep all behind it; when Kafka is away, the next wait for it says so.
           failed++;
-          this.log.warn('rule-erasure-not-asked', { imageId: held.imageId, error: describeError(error) });
+          this.log.warn('rule-erasure-not-asked', { sourceOffset: held.sourceOffset, error: describeError(error) });
         }
       }
       cursor = page.nextCursor ?? undefined;

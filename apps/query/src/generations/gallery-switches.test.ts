@@ -18,6 +18,7 @@ const PARTITIONS = [0, 1];
 
 interface Gallery {
   enrolled: number;
+  unusable: number;
   missing: number[];
   incomplete: number[];
   /** Exclusive, of each partition. */
@@ -41,8 +42,8 @@ describe('a switch of the gallery', () => {
     followed = 10;
     unusable = undefined;
     galleries = {
-      [base]: { enrolled: 20, missing: [], incomplete: [], watermark: 10 },
-      [next]: { enrolled: 20, missing: [], incomplete: [], watermark: 7 },
+      [base]: { enrolled: 20, unusable: 0, missing: [], incomplete: [], watermark: 10 },
+      [next]: { enrolled: 20, unusable: 0, missing: [], incomplete: [], watermark: 7 },
     };
     const ends: Readonly<Record<string, number>> = { [galleryTemplates(base)]: 10, [galleryTemplates(next)]: 7 };
     const topics = {
@@ -80,9 +81,10 @@ describe('a switch of the gallery', () => {
   const made = new Map<ModelId, Generation>();
   function generation(modelId: ModelId): Generation {
     const coverage = (): Promise<GalleryAnswer> => {
-      const { enrolled, missing, incomplete, watermark } = galleries[modelId]!;
+      const { enrolled, unusable, missing, incomplete, watermark } = galleries[modelId]!;
       return Promise.resolve({
         enrolled,
+        unusable,
         missing,
         incomplete,
         watermark: new Map(PARTITIONS.map((p) => [p, watermark])),
@@ -157,6 +159,15 @@ describe('a switch of the gallery', () => {
     lack('a');
     expect(await codeOf(next, 4)).toBe('GALLERY_LACKS_IMAGES');
     expect(await codeOf(next, 5)).toBe('switched');
+  });
+
+  it('counts what the gallery in force knows and cannot search, unless the other one can', async () => {
+    galleries[base]!.unusable = 1;
+    expect(await codeOf(next)).toBe('GALLERY_LACKS_IMAGES');
+    expect(taken).toEqual([]);
+    galleries[next]!.enrolled = 21;
+    expect(await codeOf(next)).toBe('switched');
+    expect(taken).toMatchObject([{ lacking: 0 }]);
   });
 
   it.each([

@@ -88,8 +88,10 @@ export class GallerySwitches {
     const found = await this.caughtUp(next);
     for (const kind of SEARCH_KINDS) next.permits.requireUsable(kind, found.enrolled);
     const { lacking: gaps, lackingByCode } = await this.progresses.of(next.modelId);
-    // Also what is missing for a reason that nobody has said.
-    const lacking = Math.max(gaps, before.enrolled - found.enrolled, 0);
+    // Also what is missing for a reason that nobody has said. What the one in force knows and cannot search counts too:
+    // the other one would say that it is complete.
+    const known = before.enrolled + before.unusable;
+    const lacking = Math.max(gaps, known - found.enrolled - found.unusable, 0);
     if (lacking <= acceptMissing) return lacking;
     throw new Refusal(
       'GALLERY_LACKS_IMAGES',
@@ -111,7 +113,7 @@ export class GallerySwitches {
           'GALLERY_BEHIND',
           recordsToGo > 0
             ? `The gallery of model ${next.modelId} is still being built: ${recordsToGo} records to go.`
-            : `The gallery of model ${next.modelId} does not answer as a whole: its index processes are missing, or behind.`,
+            : `The gallery of model ${next.modelId} does not answer as a whole: its index processes are missing or behind, or images of it cannot be searched.`,
           true,
         );
       }
