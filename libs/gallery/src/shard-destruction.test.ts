@@ -85,6 +85,17 @@ describe('a shard, of what is erased', () => {
     expect(await isInFiles(template(2).vector)).toBe(true);
   });
 
+  it('needs another when it was erased while a snapshot waited for its turn', async () => {
+    await host.apply([template(1), template(2)], []);
+    const snapshot = host.snapshot();
+    await host.setDispositions([disposition(1, 'erased')]);
+    await snapshot;
+    await host.settled();
+    expect([await destruction(), await isInFiles(template(1).vector)]).toEqual(['needs-snapshot', true]);
+    await host.snapshot();
+    expect([await destruction(), await isInFiles(template(1).vector)]).toEqual(['done', false]);
+  });
+
   it('needs none for a restriction, nor for what it has never held', async () => {
     await host.apply([template(1)], []);
     await host.snapshot();

@@ -152,6 +152,8 @@ export class ShardWork {
     this.#destroying++;
     void this.#enqueue(async () => {
       await this.#inSlices(erased, (imageId) => this.shard.destroyErased(imageId));
+      // A snapshot that was asked for before, and begun since, has been written with them.
+      if (this.#hasForgottenSinceWritten(this.shard)) this.#erasedInFiles = true;
       this.#destroying--;
     });
   }
