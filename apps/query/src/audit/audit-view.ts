@@ -267,9 +267,12 @@ export class AuditView implements SealableLog {
 
   /** When the first leaf that is not sealed was logged, milliseconds since 1970. */
   unsealedSinceMs(): number | undefined {
-    const row = this.db
-      .prepare('SELECT logged_at_ms FROM leaves WHERE leaf_index = ?')
-      .get(this.lastCheckpoint()?.size ?? 0);
+    return this.loggedAtMs(this.lastCheckpoint()?.size ?? 0);
+  }
+
+  /** Milliseconds since 1970; undefined beyond the last leaf. */
+  loggedAtMs(index: number): number | undefined {
+    const row = this.db.prepare('SELECT logged_at_ms FROM leaves WHERE leaf_index = ?').get(index);
     return row?.['logged_at_ms'] as number | undefined;
   }
 
