@@ -27,7 +27,7 @@ export async function readAuditExport(file: string, keys: readonly VerifierKey[]
   const entries = new Map<string, KeptEntry>();
   const checkpoints: SignedCheckpoint[] = [];
   const sealed: SealedLeaves[] = [];
-  let [copiedAtMs, unsignedCheckpoints, lines] = [Number.NaN, 0, 0];
+  let [copiedAtMs, copyEndedAtMs, unsignedCheckpoints, lines] = [Number.NaN, Number.NaN, 0, 0];
   let whole = false;
   for await (const text of createInterface({ input: createReadStream(file), crlfDelay: Infinity })) {
     lines++;
@@ -55,12 +55,13 @@ export async function readAuditExport(file: string, keys: readonly VerifierKey[]
         else entries.set(line.eventId, keptEntry(line.body));
         break;
       case 'end':
+        copyEndedAtMs = line.endedAt === undefined ? copiedAtMs : Date.parse(line.endedAt);
         break;
     }
   }
   if (Number.isNaN(copiedAtMs)) throw unreadable(file, 'it does not say when it was made');
   if (!whole) throw unreadable(file, 'it was cut off: its last line is missing');
-  return { copiedAtMs, leaves, entries, checkpoints, unsignedCheckpoints, sealed };
+  return { copiedAtMs, copyEndedAtMs, leaves, entries, checkpoints, unsignedCheckpoints, sealed };
 }
 
 /**

@@ -23,6 +23,7 @@ const MEANINGS: Readonly<Record<AuditFindingKind, string>> = {
   'between-checkpoints': 'the log was changed between these two checkpoints',
   'two-histories': 'two signed checkpoints of one size have different roots: the key has signed two histories',
   'checkpoint-unsigned': 'a checkpoint is not signed by any of these keys',
+  'not-sealed': 'no signed checkpoint covers it, though one should: it was not written just before this copy was made',
 };
 
 export async function exportAudit(settings: Settings, options: { readonly out: string }): Promise<void> {
@@ -31,7 +32,7 @@ export async function exportAudit(settings: Settings, options: { readonly out: s
   process.stdout.write(`${options.out}\n`);
 }
 
-/** @throws Failure AUDIT_CHANGED when anything was changed, removed or reordered */
+/** @throws Failure AUDIT_CHANGED when anything was changed, removed or reordered, or is not sealed though it should be */
 export async function verifyAuditExport(
   file: string,
   options: { readonly key: string; readonly checkpoint?: string },
@@ -47,7 +48,8 @@ export async function verifyAuditExport(
     );
   }
   const { findings } = report;
-  for (const finding of findings.slice(0, FINDINGS_SHOWN_MAX)) process.stdout.write(`CHANGED  ${describe(finding)}\n`);
+  for (const finding of findings.slice(0, FINDINGS_SHOWN_MAX))
+    process.stdout.write(`${labelOf(finding)} ${describe(finding)}\n`);
   if (findings.length > FINDINGS_SHOWN_MAX) process.stdout.write(`and ${findings.length - FINDINGS_SHOWN_MAX} more\n`);
   if (findings.length > 0) throw new Failure('AUDIT_CHANGED', `First: ${describe(findings[0]!)}`, false);
   process.stdout.write('verified: nothing was changed, removed or reordered\n');
@@ -68,9 +70,14 @@ function describeReport(report: AuditReport): string[] {
     `log      ${leaves} leaves, ${entries} entries, ${destroyed} destroyed at the end of their retention`,
     `seals    ${checkpoints} checkpoints; the first ${verifiedTo} leaves are as they were signed, ${unsealed} are not sealed`,
   ];
-  if (inFlight > 0) lines.push(`writing  ${inFlight} leaves or entries were being written when this copy was made`);
+  if (inFlight > 0) lines.push(`writing  ${inFlight} entries were being written when this copy was made`);
   if (unlogged > 0) lines.push(`unlogged ${unlogged} entries have no leaf: their writers ended before their effect`);
   return lines;
+}
+
+/** As wide as those of the report. */
+function labelOf({ kind }: AuditFinding): string {
+  return kind === 'not-sealed' ? 'UNSEALED' : 'CHANGED ';
 }
 
 function describe({ kind, index, toIndex, eventId, at }: AuditFinding): string {

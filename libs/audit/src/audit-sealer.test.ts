@@ -1,4 +1,4 @@
-import { mkdtemp, readdir, readFile, rm, writeFile, appendFile } from 'node:fs/promises';
+import { appendFile, cp, mkdtemp, readdir, readFile, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
@@ -73,6 +73,11 @@ let sealer: AuditSealer;
 const openFolder = (): Promise<CheckpointFolder> => CheckpointFolder.open(join(home, 'copy'), keys);
 const openSealer = async (log = topics): Promise<AuditSealer> =>
   new AuditSealer(log, signer, await openFolder(), topics, '/test');
+/** As its owner does every few seconds. */
+const round = async (by = sealer): Promise<void> => {
+  await by.seal();
+  await by.copy();
+};
 const copied = async (): Promise<string[]> => readCheckpointFolder(join(home, 'copy'));
 
 beforeEach(async () => {
@@ -133,7 +138,7 @@ describe('the sealer', () => {
 
     beforeEach(async () => {
       topics.add(10);
-      await sealer.seal();
+      await round();
     });
 
     it('a sealed leaf was changed', async () => {
@@ -160,11 +165,13 @@ describe('the sealer', () => {
 });
 
 describe('the append-only copy', () => {
+  const today = async (): Promise<string> => join(home, 'copy', (await readdir(join(home, 'copy'))).at(0)!);
+
   it('has every seal with its leaves, as lines of a file a day', async () => {
     topics.add(5);
-    await sealer.seal();
+    await round();
     topics.add(2);
-    await sealer.seal();
+    await round();
     const lines = (await copied()).map(
       (line) => JSON.parse(line) as { kind: string; from?: number; leaves?: unknown[] },
     );
@@ -179,22 +186,22 @@ describe('the append-only copy', () => {
 
   it('is only ever appended to', async () => {
     topics.add(5);
-    await sealer.seal();
+    await round();
     const [file] = await readdir(join(home, 'copy'));
     const before = await readFile(join(home, 'copy', file!), 'utf8');
     topics.add(1);
-    await (await openSealer()).seal();
+    await round(await openSealer());
     expect((await readFile(join(home, 'copy', file!), 'utf8')).startsWith(before)).toBe(true);
   });
 
   it('is brought up to date by whoever seals next, without a gap', async () => {
     topics.add(5);
-    await sealer.seal();
+    await round();
     topics.add(4);
-    await sealer.seal();
+    await round();
     // Another folder: of a replica that has not sealed before.
     await rm(join(home, 'copy'), { recursive: true });
-    await (await openSealer()).seal();
+    await round(await openSealer());
     const sealed = (await copied()).filter((line) => line.includes('"sealed"'));
     expect(sealed.map((line) => (JSON.parse(line) as { from: number }).from)).toEqual([0, 5]);
     expect((await openFolder()).newest?.size).toBe(9);
@@ -202,22 +209,51 @@ describe('the append-only copy', () => {
 
   it('is read past a line that a crash has left unfinished', async () => {
     topics.add(5);
-    await sealer.seal();
+    await round();
     const [file] = await readdir(join(home, 'copy'));
     await appendFile(join(home, 'copy', file!), '{"kind":"sealed","from":5,"le');
     topics.add(1);
-    await (await openSealer()).seal();
+    await round(await openSealer());
     expect((await openFolder()).newest?.size).toBe(6);
   });
 
-  it('counts what it lacks as not sealed: a folder that cannot be written is tried again', async () => {
+  it('does not hold up the seals while it cannot be written, and has what it lacks when it can be again', async () => {
     topics.add(5);
     await rm(join(home, 'copy'), { recursive: true });
     await writeFile(join(home, 'copy'), 'a file where the folder was');
-    expect(await codeOfAsync(() => sealer.seal())).toBe('AUDIT_SEAL_FAILED');
+    for (const sealed of [5, 2]) {
+      expect(await sealer.seal()).toBe(sealed);
+      expect(await codeOfAsync(() => sealer.copy())).toBe('AUDIT_COPY_FAILED');
+      topics.add(2);
+    }
+    expect(topics.published.map(({ size }) => size)).toEqual([5, 7]);
+    expect(sealer.copiedTo).toBe(0);
     await rm(join(home, 'copy'));
     await openFolder();
-    await sealer.seal();
-    expect((await openFolder()).newest?.size).toBe(5);
+    // Kafka's turn to be away: what was sealed is copied all the same.
+    topics.away = true;
+    expect(await codeOfAsync(() => sealer.seal())).toBe('AUDIT_SEAL_FAILED');
+    await sealer.copy();
+    expect(sealer.copiedTo).toBe(7);
+    expect((await openFolder()).newest?.size).toBe(7);
+  });
+
+  it('has its last seal in whichever file, also after a clock that was once ahead', async () => {
+    topics.add(5);
+    await round();
+    await cp(await today(), join(home, 'copy', 'audit-2099-12-31.jsonl'));
+    topics.add(2);
+    await round();
+    expect((await openFolder()).newest?.size).toBe(7);
+  });
+
+  it('has its last seal before whatever a crash has left, however long', async () => {
+    topics.add(4_000);
+    await round();
+    const unfinished = (await copied())[0]!.slice(0, -5);
+    await appendFile(await today(), `\n${unfinished}`);
+    expect((await openFolder()).newest?.size).toBe(4_000);
+    await appendFile(await today(), '\n{"kind":"checkpoint","note":"nobody has signed this"}\n');
+    expect((await openFolder()).newest?.size).toBe(4_000);
   });
 });

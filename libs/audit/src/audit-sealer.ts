@@ -33,8 +33,8 @@ export interface SealableLog {
 const LEAVES_PER_SEAL_MAX = 4_000;
 
 export class AuditSealer {
-  /** Up to which this one has signed: the topic shows it a little later. Exclusive. */
-  private signedTo = 0;
+  /** The last that this one has signed: the topic shows it a little later. */
+  private signed: SignedCheckpoint | undefined;
 
   constructor(
     private readonly log: SealableLog,
@@ -43,6 +43,11 @@ export class AuditSealer {
     private readonly publisher: AuditPublisher,
     private readonly source: string,
   ) {}
+
+  /** The leaves that the append-only copy has. Exclusive. */
+  get copiedTo(): number {
+    return this.folder.newest?.size ?? 0;
+  }
 
   /**
    * Seals what has been read of the log, if there is any that is not sealed.
@@ -54,34 +59,47 @@ export class AuditSealer {
     const before = this.log.lastCheckpoint();
     await this.expectExtends(before);
     await this.expectExtends(this.folder.newest);
+    let from = Math.max(this.signed?.size ?? 0, before?.size ?? 0);
+    const { size } = this.log;
+    const sealed = size - from;
     try {
-      let from = Math.max(this.signedTo, before?.size ?? 0);
-      const { size } = this.log;
-      const sealed = size - from;
       while (from < size) {
         const to = Math.min(size, from + LEAVES_PER_SEAL_MAX);
         const checkpoint = signCheckpoint(this.signer, to, this.log.rootAt(to));
         const span = { from, leaves: this.log.leaves(from, to) };
         await this.publisher.publishAll(sealRecords(span, checkpoint.note, this.source));
-        this.signedTo = to;
-        await this.keepUpFolder(checkpoint);
+        this.signed = checkpoint;
         from = to;
       }
-      // Also what an earlier owner has sealed, or what could not be written when it was sealed.
-      for (const checkpoint of this.log.checkpointsAfter(this.folder.newest?.size ?? 0)) {
-        await this.keepUpFolder(checkpoint);
-      }
-      return Math.max(0, sealed);
-    } catch (error) {
-      throw new Failure('AUDIT_SEAL_FAILED', 'A checkpoint of the audit log could not be published.', true, {
-        cause: error,
+    } catch (cause) {
+      throw new Failure('AUDIT_SEAL_FAILED', 'A checkpoint of the audit log could not be published.', true, { cause });
+    }
+    return Math.max(0, sealed);
+  }
+
+  /**
+   * Writes to the append-only copy what it lacks: what was sealed just now, what an earlier owner has sealed, and what
+   * could not be written when it was sealed. Apart from sealing, so that neither Kafka nor the folder holds up the other.
+   *
+   * @throws Failure AUDIT_HISTORY_CHANGED (final), AUDIT_COPY_FAILED (retryable)
+   */
+  async copy(): Promise<void> {
+    await this.expectExtends(this.log.lastCheckpoint());
+    await this.expectExtends(this.folder.newest);
+    try {
+      const checkpoints = this.log.checkpointsAfter(this.copiedTo);
+      if (this.signed !== undefined) checkpoints.push(this.signed);
+      for (const checkpoint of checkpoints) await this.keepUpFolder(checkpoint);
+    } catch (cause) {
+      throw new Failure('AUDIT_COPY_FAILED', 'The append-only copy of the seals could not be written.', true, {
+        cause,
       });
     }
   }
 
   /** The folder has no gaps: what it lacks before this checkpoint comes with it. */
   private async keepUpFolder(checkpoint: SignedCheckpoint): Promise<void> {
-    for (let from = this.folder.newest?.size ?? 0; from < checkpoint.size;) {
+    for (let from = this.copiedTo; from < checkpoint.size;) {
       const to = Math.min(checkpoint.size, from + LEAVES_PER_SEAL_MAX);
       const at = to === checkpoint.size ? checkpoint : signCheckpoint(this.signer, to, this.log.rootAt(to));
       await this.folder.append({ from, leaves: this.log.leaves(from, to) }, at);

@@ -24,6 +24,7 @@ const signer = NoteSigner.parse(makeSignerKey('example.org/audit').signerKey)!;
 const FIRST_AT_MS = Date.parse('2026-01-01T00:00:00Z');
 /** A day after the last of them: nothing was being written. */
 const COPIED_AT_MS = FIRST_AT_MS + 86_400_000;
+const COPYING_MS = 600_000;
 
 const statement = (i: number): AuditStatement => ({
   operation: 'consultation',
@@ -49,6 +50,9 @@ function write(i: number, what = statement(i)): Written {
     logged: { leaf: auditLeaf(body), eventId: entry.eventId, loggedAt: at.toISOString() },
   };
 }
+
+/** Seconds after the first: ten before the copy. */
+const JUST_WRITTEN = 86_390;
 
 /** As the sealer seals: every so many leaves. */
 function seal(written: readonly Written[], every: number): { sealed: SealedLeaves[]; checkpoints: SignedCheckpoint[] } {
@@ -92,13 +96,28 @@ function kafka(): Kafka {
   };
 }
 
+function add({ log, bodies }: Kafka, ...more: readonly Written[]): void {
+  for (const { eventId, body, logged } of more) {
+    log.push(logged);
+    bodies.set(eventId, body);
+  }
+}
+
 function copyOf({ log, bodies, checkpoints, sealed }: Kafka): AuditCopy {
   const entries = new Map<string, KeptEntry>();
   for (const [eventId, body] of bodies) {
     if (!kept.has(body)) kept.set(body, keptEntry(body));
     entries.set(eventId, kept.get(body)!);
   }
-  return { copiedAtMs: COPIED_AT_MS, leaves: log, entries, checkpoints, unsignedCheckpoints: 0, sealed };
+  return {
+    copiedAtMs: COPIED_AT_MS,
+    copyEndedAtMs: COPIED_AT_MS + COPYING_MS,
+    leaves: log,
+    entries,
+    checkpoints,
+    unsignedCheckpoints: 0,
+    sealed,
+  };
 }
 
 /** The first finding after `change`. */
@@ -189,7 +208,7 @@ describe('an audit log that nobody changed', () => {
     const below = 40;
     const destruction = { destructionId: '1', belowIndex: below, entries: below };
     const by = { actor: 'dp-1', authority: 'retention policy', reason: 'the end of their retention' };
-    const decision = write(ENTRIES, destructionStatement(destruction, by));
+    const decision = write(JUST_WRITTEN, destructionStatement(destruction, by));
     const decided = kafka();
     decided.log.push(decision.logged);
     decided.bodies.set(decision.eventId, decision.body);
@@ -203,13 +222,44 @@ describe('an audit log that nobody changed', () => {
     expect(verifyAudit(copyOf(decided), heldNote).findings).toHaveLength(below + 2);
   });
 
-  it('may have entries without a leaf, whose writer did not come to the end, and leaves that are being written', () => {
+  it('may have entries without a leaf, whose writer did not come to the end, or has yet to come there', () => {
     const during = kafka();
-    const died = write(300);
-    during.bodies.set(died.eventId, died.body);
-    const now = write(86_390);
-    during.log.push(now.logged);
+    for (const { eventId, body } of [write(300), write(JUST_WRITTEN)]) during.bodies.set(eventId, body);
     expect(verifyAudit(copyOf(during), heldNote)).toMatchObject({ findings: [], unlogged: 1, inFlight: 1 });
+  });
+
+  it('may have leaves that the next seal will cover, written just before the copy or while it was made', () => {
+    const during = kafka();
+    add(during, write(JUST_WRITTEN), write((COPIED_AT_MS + COPYING_MS - FIRST_AT_MS) / 1000));
+    expect(verifyAudit(copyOf(during), heldNote)).toMatchObject({ findings: [], unsealed: 2 });
+    const young = kafka();
+    Object.assign(young, { log: [], bodies: new Map(), checkpoints: [], sealed: [] });
+    add(young, write(JUST_WRITTEN));
+    expect(verifyAudit(copyOf(young))).toMatchObject({ findings: [], unsealed: 1 });
+  });
+});
+
+describe('an audit log whose dates somebody changed, which no hash covers', () => {
+  const redate = (log: LoggedLeaf[], i: number, at: string): LoggedLeaf => (log[i] = { ...log[i]!, loggedAt: at });
+
+  it.each(['2099-01-01T00:00:00.000Z', new Date(COPIED_AT_MS).toISOString()])(
+    'has an entry missing that was taken away, though its leaf is dated %s',
+    (at) => {
+      const taken = firstAfter(({ log, bodies }) => {
+        redate(log, 150, at);
+        bodies.delete(written[150]!.eventId);
+      });
+      expect(taken).toMatchObject({ kind: 'entry-missing', index: 150, eventId: written[150]!.eventId });
+    },
+  );
+
+  it('is not sealed, where a leaf without a seal is of a time after the copy', () => {
+    const dated = kafka();
+    add(dated, write(JUST_WRITTEN));
+    for (const at of ['2099-01-01T00:00:00.000Z', 'no date']) {
+      redate(dated.log, ENTRIES, at);
+      expect(verifyAudit(copyOf(dated), heldNote).findings).toMatchObject([{ kind: 'not-sealed', index: ENTRIES, at }]);
+    }
   });
 });
 
@@ -318,6 +368,26 @@ describe(
 );
 
 describe('the seals themselves', () => {
+  it('are missed, where nobody has signed the log at all', () => {
+    const unsigned = { ...kafka(), checkpoints: [], sealed: [] };
+    expect(verifyAudit(copyOf(unsigned))).toMatchObject({
+      findings: [{ kind: 'not-sealed', index: 0, toIndex: ENTRIES, eventId: written[0]!.eventId }],
+      checkpoints: 0,
+      unsealed: ENTRIES,
+    });
+  });
+
+  it('are missed, where the log goes on after the last of them and is older than a sealer takes', () => {
+    const further = kafka();
+    const [one, other] = [write(ENTRIES), write(ENTRIES + 1)];
+    add(further, one, other, write(JUST_WRITTEN));
+    expect(verifyAudit(copyOf(further), heldNote)).toMatchObject({
+      findings: [{ kind: 'not-sealed', index: ENTRIES, toIndex: ENTRIES + 2, eventId: one.eventId }],
+      verifiedTo: ENTRIES,
+      unsealed: 3,
+    });
+  });
+
   it('are told apart from what nobody with the key has signed', () => {
     const copy = { ...copyOf(kafka()), unsignedCheckpoints: 1 };
     expect(verifyAudit(copy, heldNote).findings).toMatchObject([{ kind: 'checkpoint-unsigned', index: undefined }]);

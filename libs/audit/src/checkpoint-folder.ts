@@ -9,6 +9,9 @@ import { formatAuditLine, parseAuditLine, type SealedLeaves } from '#contracts/a
 import { openCheckpoint, type SignedCheckpoint } from './checkpoint.js';
 import type { VerifierKey } from './signed-note.js';
 
+/** More than the last seal of most files. */
+const TAIL_BYTES = 16 * 1024;
+const LINE_FEED = 0x0a;
 const FILE_NAME = /^audit-\d{4}-\d{2}-\d{2}\.jsonl$/;
 
 export class CheckpointFolder {
@@ -21,14 +24,10 @@ export class CheckpointFolder {
   static async open(folder: string, keys: readonly VerifierKey[]): Promise<CheckpointFolder> {
     await mkdir(folder, { recursive: true });
     let largest: SignedCheckpoint | undefined;
-    // Newest first: of a log that only grows, the newest file with a checkpoint has the largest.
-    for (const file of (await filesOf(folder)).toReversed()) {
-      for (const line of await linesOf(join(folder, file))) {
-        const parsed = parseAuditLine(line);
-        const checkpoint = parsed?.kind === 'checkpoint' ? openCheckpoint(parsed.note, keys) : undefined;
-        if (checkpoint !== undefined && checkpoint.size >= (largest?.size ?? 0)) largest = checkpoint;
-      }
-      if (largest !== undefined) break;
+    // Of all files, because a clock that was once ahead has left one that is the newest by its name for years.
+    for (const file of await filesOf(folder)) {
+      const last = await lastCheckpointIn(join(folder, file), keys);
+      if (last !== undefined && last.size >= (largest?.size ?? 0)) largest = last;
     }
     return new CheckpointFolder(folder, largest);
   }
@@ -71,4 +70,31 @@ async function filesOf(folder: string): Promise<string[]> {
 
 async function linesOf(path: string): Promise<string[]> {
   return (await readFile(path, 'utf8')).split('\n').filter((line) => line !== '');
+}
+
+/** The last that is signed, which is the largest of a file that is only appended to. Read from the end backwards. */
+async function lastCheckpointIn(path: string, keys: readonly VerifierKey[]): Promise<SignedCheckpoint | undefined> {
+  const file = await open(path, 'r');
+  try {
+    let unfinished: Buffer = Buffer.alloc(0);
+    for (let end = (await file.stat()).size; end > 0;) {
+      const from = Math.max(0, end - TAIL_BYTES);
+      const { buffer, bytesRead } = await file.read({ buffer: Buffer.alloc(end - from), position: from });
+      const bytes: Buffer = Buffer.concat([buffer.subarray(0, bytesRead), unfinished]);
+      // What comes before the first line feed is the end of a line that begins further ahead.
+      const wholeFrom = from === 0 ? 0 : bytes.indexOf(LINE_FEED) + 1;
+      const isWhole = from === 0 || wholeFrom > 0;
+      const lines = isWhole ? bytes.toString('utf8', wholeFrom).split('\n') : [];
+      for (const line of lines.toReversed()) {
+        const parsed = parseAuditLine(line);
+        const checkpoint = parsed?.kind === 'checkpoint' ? openCheckpoint(parsed.note, keys) : undefined;
+        if (checkpoint !== undefined) return checkpoint;
+      }
+      unfinished = isWhole ? bytes.subarray(0, wholeFrom) : bytes;
+      end = from;
+    }
+    return undefined;
+  } finally {
+    await file.close();
+  }
 }

@@ -18,6 +18,7 @@ const LINES: readonly AuditLine[] = [
   { kind: 'entry', eventId: 'event-1', body: Buffer.from('{}') },
   { kind: 'entry', eventId: 'event-2', body: null },
   { kind: 'end', leaves: 4 },
+  { kind: 'end', leaves: 4, endedAt: '2026-01-01T00:01:00.000Z' },
 ];
 
 describe('the lines of an export and of the append-only copy', () => {

@@ -66,8 +66,8 @@ const lineSchema = z.discriminatedUnion('kind', [
       .transform((base64): Buffer => Buffer.from(base64, 'base64'))
       .nullable(),
   }),
-  /** The last line: an export without it was cut off on its way. */
-  z.object({ kind: z.literal('end'), leaves: indexSchema }),
+  /** The last line: an export without it was cut off on its way. Exports once did not say when they ended. */
+  z.object({ kind: z.literal('end'), leaves: indexSchema, endedAt: z.string().optional() }),
 ]);
 
 /** A line of an export or of the append-only copy. */

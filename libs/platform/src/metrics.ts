@@ -28,7 +28,7 @@ const DESTRUCTION_BUCKETS_SECONDS = [5, 10, 20, 30, 45, 60, 120, 600, 3_600, 21_
  */
 const IMAGE_OUTCOMES = ['enrolled', 'superseded', 'erased', 'restricted'];
 const REPAIR_KINDS = ['tombstone', 'template', 'unusable'];
-const SEAL_FAILURES = ['unavailable', 'history-changed'];
+const SEAL_FAILURES = ['unavailable', 'copy', 'history-changed'];
 const SEARCH_OUTCOMES = {
   operator: ['candidates', 'not-found', 'partial', 'refused', 'failed'],
   retrospective: ['candidates-found', 'no-candidates-found', 'partial', 'refused', 'failed'],
@@ -224,6 +224,18 @@ export class QueryMetrics extends Metrics {
   readonly auditUnsealedAgeSeconds = new Gauge({
     name: 'custody_audit_unsealed_age_seconds',
     help: 'Time since the oldest leaf was logged that no signed checkpoint covers; 0 when there is none',
+    registers: [this.registry],
+  });
+
+  readonly auditUncopiedRecords = new Gauge({
+    name: 'custody_audit_uncopied_records',
+    help: 'Sealed leaves that the append-only copy of the seals lacks; 0 on a replica that does not seal',
+    registers: [this.registry],
+  });
+
+  readonly auditUncopiedAgeSeconds = new Gauge({
+    name: 'custody_audit_uncopied_age_seconds',
+    help: 'Time since the oldest sealed leaf was logged that the append-only copy lacks; 0 when there is none',
     registers: [this.registry],
   });
 

@@ -31,8 +31,9 @@ export class AuditExport {
   }
 
   /**
-   * The checkpoints first and the entries last: whatever is signed is then in the log, and whatever is in the log has its
-   * entry, though both grow meanwhile.
+   * The checkpoints first and the entries last, each up to where its topic ends when the one before has been read: whatever
+   * is signed is then in the log, and whatever is in the log has its entry, though all three grow meanwhile. Verifying
+   * depends on it: a leaf whose entry is missing is never one that was being written.
    */
   async write(sink: LineSink): Promise<void> {
     const send = (lines: readonly AuditLine[]): Promise<void> =>
@@ -50,7 +51,7 @@ export class AuditExport {
     let index = 0;
     await this.read(AUDIT_LOG, 1, (records) => send(records.map((record) => leafLine(record, index++))));
     await this.read(AUDIT_ENTRIES, AUDIT_ENTRY_PARTITIONS, (records) => send(records.map(entryLine)));
-    await send([{ kind: 'end', leaves: index }]);
+    await send([{ kind: 'end', leaves: index, endedAt: new Date().toISOString() }]);
   }
 
   /** Everything that is in the topic when the reading begins. */

@@ -31,6 +31,8 @@ export class AuditSealing {
   private readonly consumer: GroupConsumer | undefined;
   private readonly timer: NodeJS.Timeout;
   private running: Promise<void> = Promise.resolve();
+  /** The copy of a replica that does not seal lags, and is filled when it takes over. */
+  private isOwner = false;
 
   /** @param sealer undefined on a replica that has no key: it shows how long the log is unsealed, and seals nothing */
   constructor(
@@ -65,20 +67,30 @@ export class AuditSealing {
     const { metrics, health, log } = this.around;
     log.info('audit-sealing');
     let isNew = true;
+    this.isOwner = true;
     while (!signal.aborted) {
-      try {
+      await this.attempt('audit-not-sealed', 'unavailable', async () => {
         // What the owner before has sealed comes first.
         if (isNew) await this.view.readToEnd();
         isNew = false;
         if ((await sealer.seal()) > 0) metrics.auditCheckpointsTotal.inc();
         health.calm(ALARM);
-      } catch (error) {
-        const changed = error instanceof CodedError && error.code === 'AUDIT_HISTORY_CHANGED';
-        if (changed) health.alarm(ALARM, error.publicText);
-        metrics.auditSealFailuresTotal.inc({ reason: changed ? 'history-changed' : 'unavailable' });
-        log.error(changed ? 'audit-history-changed' : 'audit-not-sealed', { error: describeError(error) });
-      }
+      });
+      await this.attempt('audit-not-copied', 'copy', () => sealer.copy());
       await pause(SEAL_INTERVAL_MS, signal);
+    }
+    this.isOwner = false;
+  }
+
+  private async attempt(event: string, reason: string, run: () => Promise<void>): Promise<void> {
+    const { metrics, health, log } = this.around;
+    try {
+      await run();
+    } catch (error) {
+      const changed = error instanceof CodedError && error.code === 'AUDIT_HISTORY_CHANGED';
+      if (changed) health.alarm(ALARM, error.publicText);
+      metrics.auditSealFailuresTotal.inc({ reason: changed ? 'history-changed' : reason });
+      log.error(changed ? 'audit-history-changed' : event, { error: describeError(error) });
     }
   }
 
@@ -88,6 +100,13 @@ export class AuditSealing {
     const { metrics } = this.around;
     metrics.auditLogRecords.set(this.view.size);
     metrics.auditUnsealedRecords.set(Math.max(0, this.view.size - sealed));
-    metrics.auditUnsealedAgeSeconds.set(sinceMs === undefined ? 0 : Math.max(0, Date.now() - sinceMs) / 1000);
+    metrics.auditUnsealedAgeSeconds.set(ageSeconds(sinceMs));
+    const copied = this.isOwner ? this.sealer!.copiedTo : sealed;
+    metrics.auditUncopiedRecords.set(Math.max(0, sealed - copied));
+    metrics.auditUncopiedAgeSeconds.set(copied < sealed ? ageSeconds(this.view.loggedAtMs(copied)) : 0);
   }
+}
+
+function ageSeconds(sinceMs: number | undefined): number {
+  return sinceMs === undefined ? 0 : Math.max(0, Date.now() - sinceMs) / 1000;
 }

@@ -90,11 +90,7 @@ export class AuditView implements SealableLog {
           // A log whose beginning was cut off is read as it is; that it was is what the seals are there to show.
           if (requested === 0) return low;
           // Another log, or one that has lost what the file has seen: nothing in the file can be trusted.
-          throw new Failure(
-            'VIEW_OUTSIDE_LOG',
-            `${topic}/${partition}: ${requested} is outside ${low} to ${high}`,
-            true,
-          );
+          throw outsideLog(topic, partition, requested, low, high);
         },
         onBatch: async (batch) => this.applyBatch(topic, batch, apply),
         onFatal: parts.onFatal,
@@ -271,18 +267,25 @@ export class AuditView implements SealableLog {
 
   /** When the first leaf that is not sealed was logged, milliseconds since 1970. */
   unsealedSinceMs(): number | undefined {
-    const row = this.db
-      .prepare('SELECT logged_at_ms FROM leaves WHERE leaf_index = ?')
-      .get(this.lastCheckpoint()?.size ?? 0);
+    return this.loggedAtMs(this.lastCheckpoint()?.size ?? 0);
+  }
+
+  /** Milliseconds since 1970; undefined beyond the last leaf. */
+  loggedAtMs(index: number): number | undefined {
+    const row = this.db.prepare('SELECT logged_at_ms FROM leaves WHERE leaf_index = ?').get(index);
     return row?.['logged_at_ms'] as number | undefined;
   }
 
-  /** @throws Failure VIEW_BEHIND when that takes too long, KAFKA_UNAVAILABLE */
+  /** @throws Failure VIEW_BEHIND when that takes too long, VIEW_OUTSIDE_LOG (final), KAFKA_UNAVAILABLE */
   async readToEnd(): Promise<void> {
     const admin = this.parts.kafka.topicAdmin();
     const deadline = Date.now() + READ_TO_END_MS_MAX;
     for (const topic of [AUDIT_LOG, AUDIT_CHECKPOINTS, AUDIT_ENTRIES] as const) {
-      for (const [partition, { high }] of await admin.topicOffsets(topic)) {
+      const before = this.readers[topic].nextOffsets();
+      for (const [partition, { low, high }] of await admin.topicOffsets(topic)) {
+        // What was read before the end was asked for lies below it, unless the log was cut off or made anew.
+        const read = before.get(partition)!;
+        if (read > high) throw outsideLog(topic, partition, read, low, high);
         while (this.readers[topic].progress(partition).nextOffset < high) {
           if (Date.now() > deadline) throw new Failure('VIEW_BEHIND', 'This replica has not read that far yet.', true);
           await new Promise((resolve) => setTimeout(resolve, READ_TO_END_POLL_MS));
@@ -344,6 +347,11 @@ export class AuditView implements SealableLog {
     for (const id of entry?.subjectIds ?? []) concern.run('subject', id, eventId);
     for (const id of entry?.imageIds ?? []) concern.run('image', id, eventId);
   }
+}
+
+/** Final: the process ends, and the next one builds the view again from what the log is now. */
+function outsideLog(topic: string, partition: number, offset: Offset, low: Offset, high: Offset): Failure {
+  return new Failure('VIEW_OUTSIDE_LOG', `${topic}/${partition}: ${offset} is outside ${low} to ${high}`, false);
 }
 
 /** Slots of a topic's partitions lie three apart. */

@@ -161,9 +161,11 @@ async function exportOf(replica: Replica): Promise<AuditCopy> {
     if (line.body === null) entries.delete(line.eventId);
     else entries.set(line.eventId, keptEntry(line.body));
   }
+  const [begin, end] = [parsed.at(0), parsed.at(-1)];
   const opened = parsed.flatMap((line) => (line.kind === 'checkpoint' ? [openCheckpoint(line.note, keys)] : []));
   return {
-    copiedAtMs: Date.now() + 3_600_000,
+    copiedAtMs: Date.parse(begin?.kind === 'audit-export' ? begin.exportedAt : ''),
+    copyEndedAtMs: Date.parse(end?.kind === 'end' ? end.endedAt! : ''),
     leaves: parsed.flatMap((line) => (line.kind === 'leaf' ? [line] : [])),
     entries,
     checkpoints: opened.filter((checkpoint) => checkpoint !== undefined),
@@ -392,11 +394,7 @@ describe('an audit topic that somebody else writes to', () => {
       const { entries } = await first.reading.list(auditor, { limit: '500' });
       expect(entries.find(({ index }) => index === target!.index)!.state).toBe('missing');
     });
-    const { findings } = verifyAudit({
-      ...(await exportOf(first)),
-      copiedAtMs: Date.now() + 3_600_000,
-      unsignedCheckpoints: 0,
-    });
+    const { findings } = verifyAudit({ ...(await exportOf(first)), unsignedCheckpoints: 0 });
     expect(findings).toContainEqual(expect.objectContaining({ kind: 'entry-missing', index: target!.index }));
   });
 

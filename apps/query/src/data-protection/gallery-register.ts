@@ -97,13 +97,10 @@ export class GalleryRegister {
       partitions: Array.from({ length: TEMPLATE_PARTITIONS }, (_, partition) => partition),
       from: positionsIn(this.db),
       lingerMs: LINGER_MS,
-      // Another log, or one that has forgotten what the file has not seen: nothing in the file can be trusted.
+      // Another log, or one that has forgotten what the file has not seen: nothing in the file can be trusted. Final: the
+      // process ends, and the next one builds the file again.
       onOutOfRange: (partition, requested, low, high) => {
-        throw new Failure(
-          'REGISTER_OUTSIDE_LOG',
-          `partition ${partition}: ${requested} is outside ${low} to ${high}`,
-          true,
-        );
+        throw outsideLog(partition, requested, low, high);
       },
       onBatch: async (batch) => {
         await options.after;
@@ -138,11 +135,19 @@ export class GalleryRegister {
     return this.reader.caughtUp();
   }
 
-  /** Resolves when everything that is in the log now is in the register. @throws Failure VIEW_BEHIND, KAFKA_UNAVAILABLE */
+  /**
+   * Resolves when everything that is in the log now is in the register.
+   *
+   * @throws Failure VIEW_BEHIND, REGISTER_OUTSIDE_LOG (final), KAFKA_UNAVAILABLE
+   */
   async readToEnd(): Promise<void> {
     const deadline = Date.now() + READ_TO_END_MS_MAX;
+    const before = this.reader.nextOffsets();
     const ends = await this.options.kafka.topicAdmin().topicOffsets(galleryTemplates(this.options.modelId));
-    for (const [partition, { high }] of ends) {
+    for (const [partition, { low, high }] of ends) {
+      // What was read before the end was asked for lies below it, unless the log was cut off or made anew.
+      const read = before.get(partition)!;
+      if (read > high) throw outsideLog(partition, read, low, high);
       while (this.reader.progress(partition).nextOffset < high) {
         if (Date.now() > deadline) throw new Failure('VIEW_BEHIND', 'This replica has not read that far yet.', true);
         await new Promise((resolve) => setTimeout(resolve, READ_TO_END_POLL_MS));
@@ -340,6 +345,11 @@ export class GalleryRegister {
   private isHeld({ imageId, sourceOffset }: HeldImage): boolean {
     return !isErased(this.options.dispositionOf(imageId), sourceOffset);
   }
+}
+
+function outsideLog(partition: number, offset: Offset, low: Offset, high: Offset): Failure {
+  const text = `partition ${partition}: ${offset} is outside ${low} to ${high}`;
+  return new Failure('REGISTER_OUTSIDE_LOG', text, false);
 }
 
 /** @throws Refusal TEMPLATE_UNUSABLE */

@@ -50,12 +50,13 @@ export class SearchView {
       topic: SEARCHES_EVENTS,
       partitions: Array.from({ length: SEARCH_PARTITIONS }, (_, partition) => partition),
       from: positionsIn(this.db),
-      // Another log, or one that has forgotten what the file has not seen: nothing in the file can be trusted.
+      // Another log, or one that has forgotten what the file has not seen: nothing in the file can be trusted. Final: the
+      // process ends, and the next one builds the file again.
       onOutOfRange: (partition, requested, low, high) => {
         throw new Failure(
           'VIEW_OUTSIDE_LOG',
           `partition ${partition}: ${requested} is outside ${low} to ${high}`,
-          true,
+          false,
         );
       },
       onBatch: (batch) => {

@@ -64,6 +64,19 @@ export const governanceAndErasure: DashboardFacts = {
     },
     {
       kind: 'stat',
+      title: 'Does the append-only copy have every seal?',
+      look:
+        'Time since the oldest sealed entry whose seal the copy lacks. It grows while the folder of the copy cannot be ' +
+        'written; after some minutes that is a page.',
+      unit: 's',
+      warnAt: 10,
+      badAt: 60,
+      decimals: 1,
+      runbooks: ['AuditCopyBehind'],
+      queries: [{ expr: `max(${of('custody_audit_uncopied_age_seconds')})`, legend: 'behind for' }],
+    },
+    {
+      kind: 'stat',
       title: 'Has sealing failed?',
       look:
         'In a day. “history-changed”: the log is not an extension of what was sealed; nothing is signed any more, ' +
@@ -72,7 +85,7 @@ export const governanceAndErasure: DashboardFacts = {
       badAt: 1,
       decimals: 0,
       width: 12,
-      runbooks: ['AuditHistoryChanged', 'AuditUnsealed'],
+      runbooks: ['AuditHistoryChanged', 'AuditUnsealed', 'AuditCopyBehind'],
       queries: [
         {
           expr: `sum by (reason) (increase(${of('custody_audit_seal_failures_total')}[1d]))`,
@@ -180,11 +193,16 @@ export const governanceAndErasure: DashboardFacts = {
       kind: 'series',
       title: 'How much is not sealed yet?',
       decimals: 0,
-      look: 'Entries that no signed checkpoint covers; a few between two checkpoints.',
+      look:
+        'Entries that no signed checkpoint covers, a few between two checkpoints; and entries whose seal the ' +
+        'append-only copy lacks.',
       unit: 'locale',
       min: 0,
-      runbooks: ['AuditUnsealed'],
-      queries: [{ expr: `max(${of('custody_audit_unsealed_records')})`, legend: 'unsealed' }],
+      runbooks: ['AuditUnsealed', 'AuditCopyBehind'],
+      queries: [
+        { expr: `max(${of('custody_audit_unsealed_records')})`, legend: 'unsealed' },
+        { expr: `max(${of('custody_audit_uncopied_records')})`, legend: 'sealed, not copied' },
+      ],
     },
   ],
 };
