@@ -19,6 +19,7 @@ import { cacheFolder } from '#platform/cache-folder.js';
 import { readSettings, type Settings } from '#platform/settings.js';
 import { answerOf, call } from '#testkit/http-for-tests.js';
 import { eventually, silentLog } from '#testkit/kafka-test-helpers.js';
+import { OtlpReceiver } from '#testkit/otlp-receiver.js';
 import { operatorForm } from '#testkit/search-forms-for-tests.js';
 import { readTopic } from '#testkit/topic-for-tests.js';
 import { apply, kubectl, NAMESPACE, untilReady } from './kubectl.js';
@@ -27,33 +28,37 @@ import { OfficerLoad, type Probe } from './officer-load.js';
 /** Of the node, where pods reach what runs beside them. */
 export const NODE_ADDRESS = '192.0.2.10';
 const KAFKA_PORT = 9092;
+/** Of OTLP over HTTP, as k8s/components/tracing has it. */
+const COLLECTOR_PORT = 4318;
 const [OWN_KAFKA_PORT, CONTROLLER_PORT] = [20_092, 20_093];
 const SYSTEM_FOLDER = join(PROJECT_FOLDER, 'test', 'k8s', 'system');
 const PEOPLE = 40;
 const PROBES = 8;
 
-/** The broker as the network policies know it: an address of the namespace kafka. */
-const KAFKA_OBJECTS = `
+/** What runs beside the pods, as the network policies know it: an address of a namespace of its own. */
+function outsideOf(namespace: string, name: string, port: number): string {
+  return `
 apiVersion: v1
 kind: Namespace
-metadata: { name: kafka }
+metadata: { name: ${namespace} }
 ---
 apiVersion: v1
 kind: Service
-metadata: { name: kafka, namespace: kafka }
+metadata: { name: ${name}, namespace: ${namespace} }
 spec:
-  ports: [{ name: kafka, port: ${KAFKA_PORT} }]
+  ports: [{ name: ${name}, port: ${port} }]
 ---
 apiVersion: discovery.k8s.io/v1
 kind: EndpointSlice
 metadata:
-  name: kafka
-  namespace: kafka
-  labels: { kubernetes.io/service-name: kafka, k8s-node.test/stands-in-for: pod }
+  name: ${name}
+  namespace: ${namespace}
+  labels: { kubernetes.io/service-name: ${name}, k8s-node.test/stands-in-for: pod }
 addressType: IPv4
-ports: [{ name: kafka, port: ${KAFKA_PORT}, protocol: TCP }]
+ports: [{ name: ${name}, port: ${port}, protocol: TCP }]
 endpoints: [{ addresses: ['${NODE_ADDRESS}'], conditions: { ready: true } }]
 `;
+}
 
 export class PodsScene {
   readonly queryUrl = `http://query.${NAMESPACE}.svc.cluster.local`;
@@ -68,6 +73,7 @@ export class PodsScene {
     private readonly settings: Settings,
     private readonly broker: LocalBroker,
     readonly kafka: KafkaClient,
+    readonly collector: OtlpReceiver,
   ) {}
 
   static async open(): Promise<PodsScene> {
@@ -90,14 +96,19 @@ export class PodsScene {
     });
     await ensureLocalKeys(settings);
     const kafka = new KafkaClient({ brokers: [broker.brokers], clientId: 'test', log: silentLog });
-    return new PodsScene(folder, settings, broker, kafka);
+    const collector = await OtlpReceiver.start(NODE_ADDRESS, COLLECTOR_PORT);
+    return new PodsScene(folder, settings, broker, kafka, collector);
   }
 
   /** Applies everything, and resolves when all pods are ready. */
   async install(tag: 'current' | 'previous'): Promise<void> {
     const rendered = (await kubectl(['kustomize', SYSTEM_FOLDER])).replaceAll(':current', `:${tag}`);
     const namespace = rendered.split('---\n').find((object) => object.includes('kind: Namespace'))!;
-    await apply(`${KAFKA_OBJECTS}---\n${namespace}`);
+    const outside = [
+      outsideOf('kafka', 'kafka', KAFKA_PORT),
+      outsideOf('monitoring', 'otel-collector', COLLECTOR_PORT),
+    ];
+    await apply([...outside, namespace].join('---\n'));
     const keys = join(this.folder, 'keys');
     const file = (key: string, name: string): string => `--from-file=${key}=${join(keys, name)}`;
     const objects: readonly string[][] = [
@@ -189,6 +200,7 @@ export class PodsScene {
   /** The pods stay: the node ends with them. */
   async close(): Promise<void> {
     await this.kafka.close();
+    await this.collector.close();
     await this.broker.stop();
     await rm(this.folder, { recursive: true, force: true });
   }

@@ -123,6 +123,19 @@ describe.skipIf(!isInNode || !haveFaces)('the system as pods', () => {
     }
   });
 
+  it('sends one trace of a search, from query and from the index, to the collector', async () => {
+    expect(await scene.rightAnswers()).toBe(scene.probes.length);
+    await eventually(
+      () => {
+        const searches = scene.collector.spans.filter(({ name }) => name === 'POST /v1/searches/operator');
+        const services = searches.map(({ traceId }) => scene.collector.ofTrace(traceId).map(({ service }) => service));
+        const withBoth = services.filter((of) => of.some((name) => name.includes('index')));
+        expect(withBoth.length, JSON.stringify(services.at(-1))).toBeGreaterThan(0);
+      },
+      { timeoutMs: 30_000, intervalMs: 500 },
+    );
+  });
+
   it('is scraped by Prometheus, every pod of it', async () => {
     const pods = await watched.watchEveryPod();
     expect(pods).toBe(7);

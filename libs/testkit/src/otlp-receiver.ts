@@ -54,7 +54,8 @@ export class OtlpReceiver {
 
   private constructor(private readonly server: Server) {}
 
-  static async start(): Promise<OtlpReceiver> {
+  /** @param port any that is free when it is not given */
+  static async start(host = '127.0.0.1', port = 0): Promise<OtlpReceiver> {
     const server = createServer((request, response) => {
       void buffer(request).then((body) => {
         receiver.receive(body.toString('utf8'));
@@ -63,7 +64,7 @@ export class OtlpReceiver {
       });
     });
     const receiver = new OtlpReceiver(server);
-    server.listen(0, '127.0.0.1');
+    server.listen(port, host);
     await once(server, 'listening');
     return receiver;
   }
