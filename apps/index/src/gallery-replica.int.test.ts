@@ -2,7 +2,7 @@ import { randomBytes } from 'node:crypto';
 import { mkdtemp, readdir, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from 'vitest';
+import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it, vi } from 'vitest';
 import {
   encodeTemplate,
   parseTemplateKeeping,
@@ -176,6 +176,28 @@ describe('a replica of a shard', () => {
     await other.close({ snapshot: true });
     const replica = await open();
     expect(await coverageOf(replica, 0)).toMatchObject({ watermark: 1, enrolled: 1 });
+  });
+
+  it('starts anew from the log when its snapshot is so old that tombstones may be gone, and not when it has all', async () => {
+    await publishTemplate(0);
+    await open();
+    await replicas.pop()!.close();
+    const later = { now: Date.now() + 6.5 * 86_400_000, toFake: ['Date' as const] };
+    try {
+      vi.useFakeTimers(later);
+      await open();
+      expect(await readdir(snapshotFolder)).toEqual(['1']);
+      await replicas.pop()!.close();
+      vi.useRealTimers();
+      await publishTemplate(1);
+      vi.useFakeTimers(later);
+      const replica = await open();
+      expect(await readdir(snapshotFolder)).toEqual(['quarantine-1-SNAPSHOT_TOO_OLD']);
+      expect(await coverageOf(replica, 1)).toMatchObject({ watermark: 1, enrolled: 1 });
+      expect(await coverageOf(replica, 0)).toMatchObject({ watermark: 1, enrolled: 1 });
+    } finally {
+      vi.useRealTimers();
+    }
   });
 
   it('starts anew from the log when its snapshot is past the end of the topic', async () => {

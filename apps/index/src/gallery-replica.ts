@@ -11,7 +11,7 @@ import {
   templateTombstoneHeaders,
   templateUnusableHeaders,
 } from '#contracts/template-record.js';
-import { galleryTemplates } from '#contracts/topics.js';
+import { AWAY_MS_MAX, galleryTemplates } from '#contracts/topics.js';
 import { CodedError, describeError, Failure } from '#domain/errors.js';
 import type { GalleryFilter, PartitionCoverage, SearchMode } from '#domain/gallery.js';
 import type { ModelId, Offset } from '#domain/ids.js';
@@ -112,15 +112,16 @@ export class GalleryReplica {
       const end = ends.get(partition);
       return end === undefined || next < end.low || next > end.high;
     });
-    let from: ReadonlyMap<number, Offset> = worker.host.restored.nextOffsets;
-    if (outside !== undefined) {
+    const { nextOffsets, writtenAtMs = Infinity } = worker.host.restored;
+    const behind = [...nextOffsets].find(([partition, next]) => next < ends.get(partition)!.high);
+    const isTooOld = behind !== undefined && Date.now() - writtenAtMs > AWAY_MS_MAX;
+    let from: ReadonlyMap<number, Offset> = nextOffsets;
+    if (outside !== undefined || isTooOld) {
       // Another log, or one that has forgotten more than the snapshot knows: it would be wrong in ways nobody sees.
-      this.log.warn('snapshot-discarded', {
-        partition: outside[0],
-        nextOffset: outside[1],
-        code: 'SNAPSHOT_OUTSIDE_LOG',
-      });
-      await worker.host.discardState('SNAPSHOT_OUTSIDE_LOG');
+      const [partition, nextOffset] = outside ?? behind!;
+      const code = outside === undefined ? 'SNAPSHOT_TOO_OLD' : 'SNAPSHOT_OUTSIDE_LOG';
+      this.log.warn('snapshot-discarded', { partition, nextOffset, code });
+      await worker.host.discardState(code);
       from = new Map();
     }
     return this.kafka.logReader({

@@ -1,10 +1,11 @@
 /**
  * A file of node:sqlite that is derived from a log, carries the offsets that it reflects, and is built again when it is
- * missing, outdated, or of another log.
+ * missing, outdated, of another log, or was left alone for so long that the log has forgotten what it should remove.
  */
-import { mkdirSync, rmSync } from 'node:fs';
+import { mkdirSync, rmSync, statSync } from 'node:fs';
 import { dirname } from 'node:path';
 import { DatabaseSync } from 'node:sqlite';
+import { AWAY_MS_MAX } from '#contracts/topics.js';
 import type { Offset } from '#domain/ids.js';
 
 const COMMON_SCHEMA = `
@@ -20,8 +21,14 @@ export interface DisposableLayout {
   readonly origin: string;
 }
 
-export function openDisposable(file: string, { version, schema, origin }: DisposableLayout): DatabaseSync {
+/** @param nowMs milliseconds since 1970 */
+export function openDisposable(
+  file: string,
+  { version, schema, origin }: DisposableLayout,
+  nowMs = Date.now(),
+): DatabaseSync {
   mkdirSync(dirname(file), { recursive: true });
+  if (nowMs - lastWrittenMs(file) > AWAY_MS_MAX) removeDisposable(file);
   let db = new DatabaseSync(file);
   const found = db.prepare('PRAGMA user_version').get()!['user_version'];
   const of = found === version ? db.prepare('SELECT name FROM origin').get() : undefined;
@@ -35,6 +42,12 @@ export function openDisposable(file: string, { version, schema, origin }: Dispos
   db.exec(`${COMMON_SCHEMA} ${schema} PRAGMA user_version = ${version};`);
   db.prepare('INSERT OR IGNORE INTO origin VALUES (?)').run(origin);
   return db;
+}
+
+/** Later than the last record that it reflects, and by then it had read all that there was. Endless when there is none. */
+function lastWrittenMs(file: string): number {
+  const times = [file, `${file}-wal`].map((path) => statSync(path, { throwIfNoEntry: false })?.mtimeMs ?? -Infinity);
+  return Math.max(...times) === -Infinity ? Infinity : Math.max(...times);
 }
 
 export function removeDisposable(file: string): void {

@@ -71,6 +71,10 @@ const RECORD_OVERHEAD_BYTES = 64 * 1024;
 const MINUTE_MS = 60_000;
 const HOUR_MS = 60 * MINUTE_MS;
 const DAY_MS = 24 * HOUR_MS;
+/** How long a compacted topic keeps the null that removes a key: whoever was away longer may never read it. */
+const TOMBSTONES_KEPT_MS = 7 * DAY_MS;
+/** Who was away so long reads its log from the beginning, which takes a while too: before the first null is gone. */
+export const AWAY_MS_MAX = TOMBSTONES_KEPT_MS - DAY_MS;
 
 /**
  * `local` destroys erased bytes within a minute, on a log of a sample's size. `production` follows what compaction
@@ -105,8 +109,7 @@ export function desiredTopics(options: {
   const keep = (ms: number): Record<string, string> => ({ 'cleanup.policy': 'delete', 'retention.ms': String(ms) });
   const forEver = keep(-1);
 
-  // A tombstone is kept longer than the longest outage of a consumer: a shard that was away longer rebuilds from zero.
-  const tombstones = { 'delete.retention.ms': String(7 * DAY_MS) };
+  const tombstones = { 'delete.retention.ms': String(TOMBSTONES_KEPT_MS) };
   const compaction: Record<string, string> =
     options.profile === 'local'
       ? {

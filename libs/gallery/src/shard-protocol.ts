@@ -22,6 +22,8 @@ export interface RestoredState {
   /** By partition; exclusive: where to go on reading. */
   readonly nextOffsets: Map<number, Offset>;
   readonly templates: number;
+  /** When what was restored had been written, milliseconds since 1970; undefined when nothing was. */
+  readonly writtenAtMs: number | undefined;
   /** What was set aside or rebuilt, for the log. */
   readonly notices: readonly string[];
 }

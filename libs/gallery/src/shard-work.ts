@@ -123,7 +123,8 @@ export class ShardWork {
       onBug,
       quietMs,
     );
-    return { work, restored: { nextOffsets: shard.nextOffsets(), templates: shard.size, notices } };
+    const restored = { nextOffsets: shard.nextOffsets(), templates: shard.size, writtenAtMs: written?.atMs, notices };
+    return { work, restored };
   }
 
   apply({ changes, vectors, advance }: ShardCalls['apply']['request']): Promise<ApplyResult> {
