@@ -104,7 +104,7 @@ describe(RULES, () => {
     run('check', 'rules', 'alerts.yaml', 'recording.yaml');
     run('check', 'config', '--syntax-only', 'prometheus.yaml');
     run('test', 'rules', 'alerts.test.yaml', 'slow-alerts.test.yaml');
-  }, 60_000);
+  }, 300_000);
 
   it('is what the Prometheus operator is given', () => {
     const files = ['recording', 'alerts'].map((name) => readProjectFile(`${FOLDER}/${name}.yaml`));
